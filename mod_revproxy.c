@@ -1,0 +1,67 @@
+/* mod_revproxy: the face. Module record, directive table, hooks and why each runs
+ * where it does. No logic.
+ */
+#include "mod_revproxy.h"
+
+#include "httpd.h"
+#include "http_config.h"
+#include "http_connection.h"
+#include "http_request.h"
+
+#include "src/rp_conf.h"
+#include "src/rp_exchange.h"
+#include "src/rp_lint.h"
+#include "src/rp_park.h"
+#include "src/rp_pool.h"
+#include "src/rp_route.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+
+static void register_hooks(apr_pool_t *p)
+{
+    /* [P] decides before ProxyPass, and its target has to be there when we canonicalise. */
+    static const char *const after_rewrite[] = {"mod_rewrite.c", NULL};
+    /* mod_ssl merges the servers' SSLProxy* settings first; it names mod_proxy.c as its successor,
+     * and a hook of ours carries our own name. */
+    static const char *const after_ssl[] = {"mod_ssl.c", NULL};
+
+    /* Now, while LoadModule runs: <IfModule mod_proxy.c> below it looks for them. */
+    rp_conf_add_stand_ins(p);
+
+    /* Anywhere: after all LoadModule lines, before the first directive is carried out. */
+    ap_hook_pre_config(rp_conf_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(rp_conf_post_config, after_ssl, NULL, APR_HOOK_MIDDLE);
+
+    ap_hook_post_config(rp_park_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(rp_pool_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+
+    /* Around everything that handles a connection, so that a parked request comes back here. */
+    ap_hook_process_connection(rp_park_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_pre_close_connection(rp_park_pre_close_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+
+    /* Encoded mappings decide before httpd decodes the path; all others before mod_alias and its
+     * like map to files. */
+    ap_hook_pre_translate_name(rp_route_pre_translate, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_translate_name(rp_route_translate, after_rewrite, NULL, APR_HOOK_FIRST);
+    /* Before the core walks the file system for a name that is none. */
+    ap_hook_map_to_storage(rp_route_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    /* After per-directory [P] rules have made their target. */
+    ap_hook_fixups(rp_route_fixups, after_rewrite, NULL, APR_HOOK_FIRST);
+    ap_hook_handler(rp_exchange_handler, NULL, NULL, APR_HOOK_FIRST);
+
+    /* Reports come last, and only when nobody refused the configuration. */
+    ap_hook_check_config(rp_lint_check_config, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_post_config(rp_lint_post_config, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_test_config(rp_lint_test_config, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
+module AP_MODULE_DECLARE_DATA __attribute__((visibility("default"))) revproxy_module = {
+    STANDARD20_MODULE_STUFF,
+    rp_conf_create_dir,
+    rp_conf_merge_dir,
+    rp_conf_create_server,
+    rp_conf_merge_server,
+    rp_conf_commands,
+    register_hooks,
+    AP_MODULE_FLAG_NONE,
+};

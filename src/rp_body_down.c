@@ -1,0 +1,344 @@
+#include "rp_body.h"
+
+#include <string.h>
+
+#include "apr_strings.h"
+#include "http_log.h"
+#include "util_filter.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* A head's first buffer: with the allocator's own overhead one 8 KiB block. Most
+ * heads and small bodies fit, so a small response costs one read. */
+#define HEAD_BYTES 8000
+/* Bodies are read in these: big enough that a system call is cheap beside the copy,
+ * small enough that httpd's FlushMaxThreshold (64 KiB) never makes a write block. */
+#define BODY_BYTES 32000
+#define TRAILER_LINE_BYTES 4096
+
+static rp_pump_t fail(rp_down_t *down, rp_err_t err, apr_status_t rv, const char *detail)
+{
+    down->fault = (rp_fault_t){err, rv, detail, 0};
+    return RP_PUMP_FAIL;
+}
+
+static apr_bucket_alloc_t *get_alloc(const rp_down_t *down)
+{
+    return down->client->r->connection->bucket_alloc;
+}
+
+void rp_down_init(rp_down_t *down, rp_client_t *client, const rp_h1_limits_t *limits)
+{
+    request_rec *r = client->r;
+
+    *down = (rp_down_t){.client = client, .limits = *limits};
+    down->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+}
+
+void rp_down_free(rp_down_t *down)
+{
+    if (down->buf) {
+        apr_bucket_free(down->buf);
+        down->buf = NULL;
+    }
+    down->size = down->pos = down->used = 0;
+}
+
+void rp_down_reset(rp_down_t *down)
+{
+    rp_down_free(down);
+    memset(&down->scan, 0, sizeof(down->scan));
+    down->got = 0;
+    down->is_ended = down->is_surplus = false;
+}
+
+/* ---- head ---- */
+
+static void grow_buffer(rp_down_t *down)
+{
+    apr_size_t size = down->size ? down->size * 2 : HEAD_BYTES;
+    char *buf = apr_bucket_alloc(size, get_alloc(down));
+
+    if (down->buf) {
+        memcpy(buf, down->buf, down->used);
+        apr_bucket_free(down->buf);
+    }
+    down->buf = buf;
+    down->size = size;
+}
+
+static bool is_limit(rp_h1_error_t error)
+{
+    return error == RP_H1_E_LINE_MAX || error == RP_H1_E_HEAD_MAX || error == RP_H1_E_FIELDS_MAX;
+}
+
+static rp_pump_t fail_head(rp_down_t *down, rp_h1_error_t error, apr_size_t at)
+{
+    const char *detail = apr_psprintf(down->client->r->pool, "%s at byte %" APR_SIZE_T_FMT, rp_h1_error_text(error),
+                                      at);
+
+    return fail(down, is_limit(error) ? RP_E_HEAD_LIMIT : RP_E_HEAD_BAD, 0, detail);
+}
+
+/* A head of head_len bytes lies at the start of the unread bytes: parse it, judge its framing. */
+static rp_pump_t take_head(rp_down_t *down, apr_size_t head_len)
+{
+    request_rec *r = down->client->r;
+
+    down->head.cap = down->scan.fields ? down->scan.fields : 1;
+    down->head.fields = apr_palloc(r->pool, down->head.cap * sizeof(rp_h1_field_t));
+    if (rp_h1_head_parse(&down->head, down->buf + down->pos, head_len, &down->limits) != RP_H1_OK) {
+        return fail_head(down, down->head.error, down->head.error_at);
+    }
+    if (rp_h1_framing(&down->framing, &down->head, !strcmp(r->method, "HEAD")) != RP_H1_OK) {
+        return fail(down, RP_E_FRAMING, 0, rp_h1_error_text(down->framing.error));
+    }
+    down->pos += down->head.body_at;
+    memset(&down->scan, 0, sizeof(down->scan));
+    return RP_PUMP_DONE;
+}
+
+/* The stream ended inside a head. */
+static rp_pump_t end_in_head(rp_down_t *down)
+{
+    apr_size_t len = down->used - down->pos, head_len;
+
+    if (down->got == 0) {
+        return fail(down, RP_E_HEAD_EOF, 0, NULL);
+    }
+    if (len && rp_h1_head_scan_eof(&down->scan, down->buf + down->pos, len, &down->limits, &head_len) == RP_H1_OK) {
+        return take_head(down, head_len);
+    }
+    return fail(down, RP_E_HEAD_EOF, 0, "the head is incomplete");
+}
+
+rp_pump_t rp_down_read_head(rp_down_t *down, rp_conn_t *conn)
+{
+    for (;;) {
+        apr_size_t head_len, n;
+
+        if (down->used > down->pos) {
+            switch (rp_h1_head_scan(&down->scan, down->buf + down->pos, down->used - down->pos, &down->limits,
+                                    &head_len)) {
+            case RP_H1_OK:
+                return take_head(down, head_len);
+            case RP_H1_BAD:
+                return fail_head(down, down->scan.error, down->scan.error_at);
+            case RP_H1_MORE:
+                break;
+            }
+        }
+        if (down->used == down->size) {
+            grow_buffer(down);
+        }
+        switch (rp_conn_read(conn, down->buf + down->used, down->size - down->used, &n)) {
+        case RP_IO_OK:
+            down->used += n;
+            down->got += n;
+            break;
+        case RP_IO_AGAIN:
+            return RP_PUMP_WAIT_BACKEND;
+        case RP_IO_EOF:
+            return end_in_head(down);
+        case RP_IO_ERROR:
+            return fail(down, RP_E_HEAD_READ, rp_conn_get_status(conn), NULL);
+        }
+    }
+}
+
+/* ---- body ---- */
+
+void rp_down_start_body(rp_down_t *down, rp_h1_trailer_fn *trailer, void *ctx)
+{
+    down->left = down->framing.length;
+    down->is_ended = down->framing.body == RP_H1_BODY_NONE ||
+                     (down->framing.body == RP_H1_BODY_LENGTH && down->left == 0);
+    if (down->framing.body == RP_H1_BODY_CHUNKED) {
+        rp_h1_chunk_init(&down->chunk, &down->limits);
+        rp_h1_chunk_on_trailer(&down->chunk, trailer, ctx, apr_palloc(down->client->r->pool, TRAILER_LINE_BYTES),
+                               TRAILER_LINE_BYTES);
+    }
+}
+
+/* Decode the chunked bytes [pos, used) in place. The payload then lies as one run
+ * of *n bytes at *at: runs behind the first are moved up to it. */
+static bool decode_chunks(rp_down_t *down, apr_size_t *at, apr_size_t *n)
+{
+    rp_span_t data;
+    size_t pos = down->pos;
+
+    *n = 0;
+    for (;;) {
+        switch (rp_h1_chunk_next(&down->chunk, down->buf, down->used, &pos, &data)) {
+        case RP_H1_CHUNK_DATA:
+            if (*n == 0) {
+                *at = (apr_size_t)(data.p - down->buf);
+            }
+            else {
+                memmove(down->buf + *at + *n, data.p, data.n);
+            }
+            *n += data.n;
+            break;
+        case RP_H1_CHUNK_END:
+            down->is_ended = true;
+            down->pos = pos;
+            return true;
+        case RP_H1_CHUNK_MORE:
+            down->pos = pos;
+            return true;
+        case RP_H1_CHUNK_BAD:
+            return false;
+        }
+    }
+}
+
+/* Payload among the unread bytes [pos, used): *n bytes at *at. */
+static bool find_payload(rp_down_t *down, apr_size_t *at, apr_size_t *n)
+{
+    apr_size_t unread = down->used - down->pos;
+
+    if (down->framing.body == RP_H1_BODY_CHUNKED) {
+        return decode_chunks(down, at, n);
+    }
+    *at = down->pos;
+    *n = unread;
+    if (down->framing.body == RP_H1_BODY_LENGTH) {
+        *n = unread < down->left ? unread : (apr_size_t)down->left;
+        down->left -= *n;
+        down->is_ended = down->left == 0;
+    }
+    down->pos += *n;
+    return true;
+}
+
+/* Turn the read buffer into a bucket of the payload; the buffer is given away with it. */
+static void append_payload(rp_down_t *down, apr_size_t at, apr_size_t n)
+{
+    apr_bucket *e;
+
+    down->is_surplus = down->is_ended && down->pos < down->used;
+    if (n) {
+        e = apr_bucket_heap_create(down->buf, down->used, apr_bucket_free, get_alloc(down));
+        down->buf = NULL;
+        e->start = (apr_off_t)at;
+        e->length = n;
+        APR_BRIGADE_INSERT_TAIL(down->bb, e);
+    }
+    if (n || down->is_ended) {
+        rp_down_free(down);
+    }
+    else {
+        down->pos = down->used = 0;
+    }
+}
+
+static apr_size_t get_read_size(const rp_down_t *down)
+{
+    return down->framing.body == RP_H1_BODY_LENGTH && down->left < BODY_BYTES ? (apr_size_t)down->left : BODY_BYTES;
+}
+
+static rp_io_t read_body(rp_down_t *down, rp_conn_t *conn)
+{
+    apr_size_t n = get_read_size(down);
+    rp_io_t io;
+
+    if (!down->buf || down->size < n) {
+        rp_down_free(down);
+        down->buf = apr_bucket_alloc(n, get_alloc(down));
+        down->size = n;
+    }
+    io = rp_conn_read(conn, down->buf, n, &n);
+    if (io == RP_IO_OK) {
+        down->pos = 0;
+        down->used = n;
+        down->got += n;
+    }
+    return io;
+}
+
+/* The backend has nothing for us now: let the client have what there is. */
+static rp_pump_t pause_for_backend(rp_down_t *down)
+{
+    /* An idle exchange holds no read buffer. */
+    rp_down_free(down);
+    if (!rp_client_flush(down->client, down->bb)) {
+        return fail(down, RP_E_CLIENT_GONE, 0, NULL);
+    }
+    return rp_client_has_pending(down->client) ? RP_PUMP_WAIT_CLIENT : RP_PUMP_WAIT_BACKEND;
+}
+
+static rp_pump_t end_of_stream(rp_down_t *down)
+{
+    if (down->framing.body != RP_H1_BODY_UNTIL_CLOSE) {
+        return fail(down, RP_E_BODY_EOF, 0, NULL);
+    }
+    down->is_ended = true;
+    return RP_PUMP_DONE;
+}
+
+/* Read once. DONE: go on with what was read (or with the end). */
+static rp_pump_t fill(rp_down_t *down, rp_conn_t *conn)
+{
+    switch (read_body(down, conn)) {
+    case RP_IO_OK:
+        return RP_PUMP_DONE;
+    case RP_IO_AGAIN:
+        return pause_for_backend(down);
+    case RP_IO_EOF:
+        return end_of_stream(down);
+    default:
+        return fail(down, RP_E_BODY_READ, rp_conn_get_status(conn), NULL);
+    }
+}
+
+/* Pass what is in bb on. DONE: go on reading. */
+static rp_pump_t pass_on(rp_down_t *down)
+{
+    if (APR_BRIGADE_EMPTY(down->bb)) {
+        return RP_PUMP_DONE;
+    }
+    if (!rp_client_write(down->client, down->bb)) {
+        return fail(down, RP_E_CLIENT_GONE, 0, NULL);
+    }
+    return rp_client_has_pending(down->client) ? RP_PUMP_WAIT_CLIENT : RP_PUMP_DONE;
+}
+
+rp_pump_t rp_down_pump(rp_down_t *down, rp_conn_t *conn)
+{
+    if (rp_client_has_pending(down->client)) {
+        return RP_PUMP_WAIT_CLIENT;
+    }
+    while (!down->is_ended) {
+        apr_size_t at = 0, n = 0;
+        rp_pump_t went = RP_PUMP_DONE;
+
+        if (down->pos == down->used) {
+            went = fill(down, conn);
+            if (went != RP_PUMP_DONE) {
+                return went;
+            }
+        }
+        if (!down->is_ended) {
+            if (!find_payload(down, &at, &n)) {
+                return fail(down, RP_E_BODY_CHUNK, 0, rp_h1_error_text(down->chunk.error));
+            }
+            append_payload(down, at, n);
+        }
+        if (!down->is_ended) {
+            went = pass_on(down);
+        }
+        if (went != RP_PUMP_DONE) {
+            return went;
+        }
+    }
+    down->is_surplus = down->is_surplus || down->pos < down->used;
+    APR_BRIGADE_INSERT_TAIL(down->bb, apr_bucket_eos_create(get_alloc(down)));
+    return RP_PUMP_DONE;
+}
+
+bool rp_down_finish(rp_down_t *down)
+{
+    rp_down_free(down);
+    return rp_client_write(down->client, down->bb);
+}

@@ -1,0 +1,160 @@
+#include "rp_client.h"
+
+#include "ap_mpm.h"
+#include "apr_portable.h"
+#include "http_connection.h"
+#include "http_core.h"
+#include "http_protocol.h"
+#include "http_request.h"
+
+static int get_client_fd(const conn_rec *c)
+{
+    apr_socket_t *sock;
+    apr_os_sock_t fd = -1;
+
+    /* A secondary connection (HTTP/2 stream) shares its master's socket, whose
+     * readiness says nothing about the stream. */
+    if (c->master) {
+        return -1;
+    }
+    sock = ap_get_conn_socket((conn_rec *)c);
+    if (!sock || apr_os_sock_get(&fd, sock) != APR_SUCCESS) {
+        return -1;
+    }
+    return fd;
+}
+
+void rp_client_init(rp_client_t *cl, request_rec *r)
+{
+    cl->r = r;
+    cl->fd = get_client_fd(r->connection);
+    cl->needs_flush = false;
+    cl->head_sent = false;
+    cl->looks = 0;
+    cl->in = NULL;
+}
+
+/* Move data from `in` to bb. Returns true when an EOS ended the body. */
+static bool take_body(apr_bucket_brigade *in, apr_bucket_brigade *bb, bool *got)
+{
+    while (!APR_BRIGADE_EMPTY(in)) {
+        apr_bucket *e = APR_BRIGADE_FIRST(in);
+
+        APR_BUCKET_REMOVE(e);
+        if (APR_BUCKET_IS_EOS(e)) {
+            apr_bucket_destroy(e);
+            apr_brigade_cleanup(in);
+            return true;
+        }
+        if (APR_BUCKET_IS_METADATA(e) || e->length == 0) {
+            apr_bucket_destroy(e);
+            continue;
+        }
+        APR_BRIGADE_INSERT_TAIL(bb, e);
+        *got = true;
+    }
+    return false;
+}
+
+rp_client_result_t rp_client_read(rp_client_t *cl, apr_bucket_brigade *bb, apr_off_t max, apr_status_t *rv)
+{
+    request_rec *r = cl->r;
+    bool got = false;
+
+    if (!cl->in) {
+        cl->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    }
+    *rv = ap_get_brigade(r->input_filters, cl->in, AP_MODE_READBYTES, APR_NONBLOCK_READ, max);
+    if (APR_STATUS_IS_EAGAIN(*rv) || (*rv == APR_SUCCESS && APR_BRIGADE_EMPTY(cl->in))) {
+        apr_brigade_cleanup(cl->in);
+        cl->looks++;
+        return RP_CLIENT_AGAIN;
+    }
+    if (*rv != APR_SUCCESS) {
+        apr_brigade_cleanup(cl->in);
+        return RP_CLIENT_FAIL;
+    }
+    if (take_body(cl->in, bb, &got)) {
+        return RP_CLIENT_END;
+    }
+    cl->looks = got ? 0 : cl->looks + 1;
+    return got ? RP_CLIENT_OK : RP_CLIENT_AGAIN;
+}
+
+bool rp_client_is_gone(const rp_client_t *cl)
+{
+    return cl->r->connection->aborted;
+}
+
+bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb)
+{
+    apr_status_t rv = ap_pass_brigade(cl->r->output_filters, bb);
+
+    apr_brigade_cleanup(bb);
+    cl->needs_flush = true;
+    cl->head_sent = true;
+    return rv == APR_SUCCESS && !rp_client_is_gone(cl);
+}
+
+bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb)
+{
+    bool ok;
+
+    if (!cl->needs_flush && cl->head_sent) {
+        return !rp_client_is_gone(cl);
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(cl->r->connection->bucket_alloc));
+    ok = rp_client_write(cl, bb);
+    cl->needs_flush = false;
+    return ok;
+}
+
+/* As the event MPM does it in its write completion: the last filter is the
+ * core's, and with no brigade it sends what it holds without blocking. */
+bool rp_client_has_pending(rp_client_t *cl)
+{
+    conn_rec *c = cl->r->connection;
+    ap_filter_t *f;
+
+    if (cl->fd < 0 || !c->data_in_output_filters || c->aborted) {
+        return false;
+    }
+    for (f = c->output_filters; f->next; f = f->next) {
+    }
+    if (f->frec->filter_func.out_func(f, NULL) != APR_SUCCESS) {
+        c->aborted = 1;
+        return false;
+    }
+    return c->data_in_output_filters != 0;
+}
+
+void rp_client_want(rp_client_t *cl, rp_wait_t *wait, short events)
+{
+    wait->client_fd = cl->fd;
+    wait->client_events = events;
+    wait->client_unpollable = cl->fd < 0;
+    wait->looks = cl->looks;
+}
+
+apr_time_t rp_client_get_deadline(const rp_client_t *cl)
+{
+    return apr_time_now() + cl->r->server->timeout;
+}
+
+void rp_client_cut(rp_client_t *cl, apr_bucket_brigade *bb)
+{
+    request_rec *r = cl->r;
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+
+    r->no_cache = 1;
+    if (r->main) {
+        r->main->no_cache = 1;
+    }
+    r->connection->keepalive = AP_CONN_CLOSE;
+    apr_brigade_cleanup(bb);
+    /* httpd's chunk filter leaves out the last chunk when it has seen this bucket,
+     * mod_http2 resets the stream. */
+    APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    (void)rp_client_write(cl, bb);
+}

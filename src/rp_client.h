@@ -1,0 +1,53 @@
+/* rp_client: the client of an exchange, read and written without waiting.
+ *
+ * Owns:      nothing; it is a view of the request's filters and its connection.
+ * Does not:  frame bodies (httpd's filters do), decide what to wait for.
+ * Threads:   the request's.
+ * Memory:    buckets of the client's connection.
+ * Blocks?    Not for reading. Writing blocks only where httpd's filters buffer more than
+ *            FlushMaxThreshold from one write, or the client is an HTTP/2 stream.
+ */
+#ifndef RP_CLIENT_H
+#define RP_CLIENT_H
+
+#include <stdbool.h>
+
+#include "httpd.h"
+#include "util_filter.h"
+#include "rp_park.h"
+
+typedef struct rp_client_t {
+    request_rec *r;
+    int fd;              /* of the client's socket; -1 for an HTTP/2 stream */
+    bool needs_flush;    /* written since the last flush */
+    bool head_sent;      /* the response head went down the filters */
+    unsigned looks;      /* see rp_wait_t */
+    apr_bucket_brigade *in;  /* one read's buckets on their way to the caller */
+} rp_client_t;
+
+typedef enum { RP_CLIENT_OK, RP_CLIENT_AGAIN, RP_CLIENT_END, RP_CLIENT_FAIL } rp_client_result_t;
+
+void rp_client_init(rp_client_t *cl, request_rec *r);
+
+/* Up to max bytes of the request body, appended to bb without any EOS bucket.
+ * OK: some bytes; END: the body is complete (bb may have got bytes too); AGAIN: none
+ * there; FAIL: *rv says why. */
+rp_client_result_t rp_client_read(rp_client_t *cl, apr_bucket_brigade *bb, apr_off_t max, apr_status_t *rv);
+
+/* Send bb down the request's filters; bb is empty afterwards. false: the client is gone. */
+bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb);
+/* Send what filters hold back. false: the client is gone. */
+bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
+/* Is output still waiting for the client to read? Tries to send it first. */
+bool rp_client_has_pending(rp_client_t *cl);
+bool rp_client_is_gone(const rp_client_t *cl);
+
+/* Fill in the client's part of a wait. */
+void rp_client_want(rp_client_t *cl, rp_wait_t *wait, short events);
+/* Until when to wait for the client at most (Timeout, or what mod_reqtimeout left of it). */
+apr_time_t rp_client_get_deadline(const rp_client_t *cl);
+
+/* A response cannot be finished: make the loss visible (compat section 17), and uncacheable. */
+void rp_client_cut(rp_client_t *cl, apr_bucket_brigade *bb);
+
+#endif

@@ -1,0 +1,116 @@
+#include "rp_exchange.h"
+
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+
+#include "rp_exchange_int.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* How long a thread stays with an exchange that waits, by default: what parking and coming
+ * back cost, so that backends which answer at once lose nothing (t/bench measures it). */
+#define PARK_AFTER apr_time_from_msec(1)
+
+/* The request's memory goes while the exchange is under way (its connection was given up). */
+static apr_status_t finish_with_pool(void *data)
+{
+    rp_exchange_finish(data);
+    return APR_SUCCESS;
+}
+
+static void set_limits(rp_exchange_t *x, rp_h1_limits_t *limits)
+{
+    const rp_server_conf_t *conf = rp_conf_get_server(x->r->server);
+    static const rp_h1_badheader_t bad_headers[] = {
+        [RP_BAD_HEADER_ERROR] = RP_H1_BADHEADER_ERROR,
+        [RP_BAD_HEADER_IGNORE] = RP_H1_BADHEADER_IGNORE,
+        [RP_BAD_HEADER_START_BODY] = RP_H1_BADHEADER_STARTBODY,
+    };
+
+    limits->line_max = x->target->backend->opt.field_size;
+    limits->head_max = conf->head_max;
+    limits->fields_max = (unsigned)conf->fields_max;
+    limits->bad_header = bad_headers[conf->bad_header];
+}
+
+static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
+{
+    rp_exchange_t *x = apr_pcalloc(r->pool, sizeof(*x));
+    rp_h1_limits_t limits;
+
+    x->magic = RP_EXCHANGE_MAGIC;
+    x->r = r;
+    x->target = target;
+    x->attempt = 1;
+    x->result = OK;
+    set_limits(x, &limits);
+    rp_client_init(&x->client, r);
+    rp_down_init(&x->down, &x->client, &limits);
+    apr_pool_cleanup_register(r->pool, x, finish_with_pool, apr_pool_cleanup_null);
+    return x;
+}
+
+/* Run steps until the exchange ends, or leaves its thread: SUSPENDED then. */
+static int run(rp_exchange_t *x)
+{
+    while (x->step != RP_STEP_END) {
+        rp_step_t next = rp_exchange_run_step(x);
+
+        if (next != RP_STEP_WAIT) {
+            x->step = next;
+        }
+        else if (rp_park_wait(&x->parking, &x->wait, &x->ready) == RP_PARK_SUSPENDED) {
+            return SUSPENDED;
+        }
+    }
+    rp_exchange_finish(x);
+    return x->result;
+}
+
+/* Go on with a parked exchange, in whatever thread. What httpd's core does after a handler
+ * that was not suspended is done here when the exchange ends. */
+static bool resume(void *ctx)
+{
+    rp_exchange_t *x = ctx;
+    request_rec *r = x->r;
+    int result;
+
+    AP_DEBUG_ASSERT(x->magic == RP_EXCHANGE_MAGIC);
+    /* The core holds this while hooks run, and gave it up when it saw SUSPENDED. */
+    apr_thread_mutex_lock(r->invoke_mtx);
+    result = run(x);
+    apr_thread_mutex_unlock(r->invoke_mtx);
+    if (result == SUSPENDED) {
+        return true;
+    }
+    ap_die(result, r);
+    ap_process_request_after_handler(r);
+    return false;
+}
+
+/* A resumable exchange for a client's own request, one that waits in its thread for others. */
+static void choose_parking(rp_exchange_t *x)
+{
+    const rp_dir_conf_t *conf = rp_conf_get_dir(x->r);
+
+    x->parking.park = conf->park == RP_OFF ? NULL : rp_park_find(x->r);
+    x->parking.park_after = conf->park_after_set ? conf->park_after : PARK_AFTER;
+    x->parking.resume = resume;
+    x->parking.ctx = x;
+}
+
+int rp_exchange_handler(request_rec *r)
+{
+    rp_target_t *target;
+    rp_exchange_t *x;
+    int status = rp_route_get_target(r, &target);
+
+    if (status != OK) {
+        return status;
+    }
+    x = make_exchange(r, target);
+    choose_parking(x);
+    return run(x);
+}

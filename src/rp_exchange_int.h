@@ -1,0 +1,71 @@
+/* Private to rp_exchange*.c: the exchange and its steps. */
+#ifndef RP_EXCHANGE_INT_H
+#define RP_EXCHANGE_INT_H
+
+#include "rp_body.h"
+#include "rp_park.h"
+#include "rp_pool.h"
+#include "rp_reverse.h"
+#include "rp_route.h"
+
+/* The steps of an exchange, in the order of its life. A step function returns the
+ * next step, WAIT (x->wait says for what; the same step runs again) or END. */
+typedef enum {
+    RP_STEP_PREPARE,  /* may this request be forwarded at all? */
+    RP_STEP_PREFETCH, /* read the start of the request body */
+    RP_STEP_PICK,     /* choose the backend */
+    RP_STEP_LEASE,    /* borrow a connection */
+    RP_STEP_OPEN,     /* resolve, connect, TLS */
+    RP_STEP_SEND,     /* send head and body, read the response head meanwhile */
+    RP_STEP_RELAY,    /* response body down, what is left of the request body up */
+    RP_STEP_DRAIN,    /* response complete; the backend still gets the rest of the request */
+    RP_STEP_END,
+    RP_STEP_WAIT
+} rp_step_t;
+
+#define RP_EXCHANGE_MAGIC 0x52504558u /* "RPEX" */
+
+typedef struct rp_exchange_t {
+    unsigned magic;
+    request_rec *r;
+    rp_target_t *target;
+    rp_client_t client;
+    rp_up_t up;
+    rp_down_t down;
+    rp_conn_want_t want;
+    rp_conn_t *conn;           /* leased; NULL when not */
+    rp_pool_waiter_t *waiter;  /* in the queue for one */
+    rp_step_t step;
+    rp_parking_t parking;      /* how this exchange waits */
+    rp_wait_t wait;
+    rp_ready_t ready;
+    apr_time_t wait_until;     /* deadline of the wait under way; 0: a new wait begins */
+    int attempt;               /* 1 for the first */
+    int interims;              /* 1xx heads received in this attempt */
+    int result;                /* what the handler returns */
+    bool is_http10;            /* force-proxy-request-1.0 */
+    bool is_closing;           /* the backend's connection is not to be used again */
+    bool wants_fresh;          /* no pooled connection for this attempt */
+    bool client_expects;       /* it waits for 100 Continue, which the backend shall give */
+    bool is_reused;            /* conn has served before */
+    bool up_is_stopped;        /* no more of the request will be sent */
+    bool is_finished;
+} rp_exchange_t;
+
+/* rp_exchange_steps.c */
+rp_step_t rp_exchange_run_step(rp_exchange_t *x);
+const char *rp_exchange_get_phase(rp_step_t step);
+
+/* rp_exchange_end.c: the one retry decision, the one finaliser. */
+
+/* An attempt failed: try again, or end. Returns the next step. */
+rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault);
+rp_step_t rp_exchange_fail_with(rp_exchange_t *x, rp_err_t err);
+/* End without a backend's fault, with the handler's result. */
+rp_step_t rp_exchange_end(rp_exchange_t *x, int result);
+/* The response is complete: the connection goes back to its pool, or is closed. */
+void rp_exchange_release_conn(rp_exchange_t *x);
+/* Give back everything; may be called twice. */
+void rp_exchange_finish(rp_exchange_t *x);
+
+#endif

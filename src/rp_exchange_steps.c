@@ -1,0 +1,562 @@
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "mod_core.h"
+
+#include "rp_exchange_int.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* mod_proxy relays nine heads before the final one; the tenth is relayed and ends it (compat 14.4). */
+#define INTERIMS_MAX 10
+
+static bool has_env(const rp_exchange_t *x, const char *name)
+{
+    return apr_table_get(x->r->subprocess_env, name) != NULL;
+}
+
+/* ---- waiting ---- */
+
+/* Fill x->wait; limit: how long at most, unless the wait under way began earlier. */
+static void want_wait(rp_exchange_t *x, int fd, short events, apr_interval_time_t limit)
+{
+    if (!x->wait_until && limit > 0) {
+        x->wait_until = apr_time_now() + limit;
+    }
+    x->wait = (rp_wait_t){.backend_fd = fd, .backend_events = events, .client_fd = -1, .deadline = x->wait_until};
+}
+
+/* Did the wait that was under way fail? Else it has ended well, or goes on. */
+static bool is_late(rp_exchange_t *x)
+{
+    bool late = x->ready.is_late;
+
+    x->ready.is_late = false;
+    if (late || x->ready.backend || x->ready.client) {
+        x->wait_until = 0;
+    }
+    return late;
+}
+
+static void forget_wait(rp_exchange_t *x)
+{
+    x->wait_until = 0;
+    x->ready = (rp_ready_t){0, 0, false, false};
+}
+
+static apr_interval_time_t get_backend_timeout(const rp_exchange_t *x)
+{
+    return rp_conf_get_timeout(x->target->backend, x->r->server);
+}
+
+/* ---- prepare ---- */
+
+/* RFC 9110 7.6.2. Sets *result where the request ends here. */
+static bool passes_max_forwards(rp_exchange_t *x, int *result)
+{
+    request_rec *r = x->r;
+    const char *text = apr_table_get(r->headers_in, "Max-Forwards");
+    apr_off_t hops = rp_conf_get_server(r->server)->max_forwards;
+
+    if (text && !ap_parse_strict_length(&hops, text)) {
+        *result = HTTP_BAD_REQUEST;
+        return false;
+    }
+    if (text) {
+        if (hops == 0) {
+            *result = r->method_number == M_TRACE || r->method_number == M_OPTIONS ? OK : HTTP_BAD_REQUEST;
+            return false;
+        }
+        hops--;
+    }
+    if (hops >= 0) {
+        apr_table_setn(r->headers_in, "Max-Forwards", apr_off_t_toa(r->pool, hops));
+    }
+    return true;
+}
+
+/* We are the last recipient of this TRACE or OPTIONS. */
+static int answer_locally(request_rec *r)
+{
+    r->proxyreq = PROXYREQ_NONE;
+    return r->method_number == M_TRACE ? ap_send_http_trace(r) : ap_send_http_options(r);
+}
+
+static bool may_trace(rp_exchange_t *x, rp_step_t *next)
+{
+    request_rec *r = x->r;
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    bool has_body = x->up.client_chunked || x->up.length > 0;
+
+    if (r->method_number != M_TRACE) {
+        return true;
+    }
+    if (core->trace_enable == AP_TRACE_DISABLE) {
+        apr_table_setn(r->notes, "error-notes", "TRACE forbidden by server configuration");
+        *next = rp_exchange_end(x, HTTP_METHOD_NOT_ALLOWED);
+        return false;
+    }
+    if (has_body && core->trace_enable != AP_TRACE_EXTENDED) {
+        *next = rp_exchange_fail_with(x, RP_E_TRACE_BODY);
+        return false;
+    }
+    return true;
+}
+
+/* Reasons to use a connection for this request only (compat 12.4). */
+static bool is_single_use(const rp_exchange_t *x)
+{
+    bool is_first = x->r->connection->keepalives == 0;
+
+    return x->is_http10 || has_env(x, "proxy-nokeepalive") || x->r->main || x->up.has_both ||
+           (is_first && has_env(x, "proxy-initial-not-pooled"));
+}
+
+/* Tell a client to go on that waits for 100 Continue, when the backend is not to be asked. */
+static void send_continue(rp_exchange_t *x)
+{
+    request_rec *r = x->r;
+
+    if (r->expecting_100 && !x->client_expects && !x->up.is_read) {
+        r->status = HTTP_CONTINUE;
+        ap_send_interim_response(r, 0);
+        r->status = HTTP_OK;
+    }
+}
+
+static rp_step_t step_prepare(rp_exchange_t *x)
+{
+    request_rec *r = x->r;
+    rp_step_t next;
+    int result = OK;
+
+    x->is_http10 = has_env(x, "force-proxy-request-1.0");
+    if (!rp_up_init(&x->up, &x->client, x->is_http10)) {
+        return rp_exchange_fail(x, &x->up.fault);
+    }
+    if (!may_trace(x, &next)) {
+        return next;
+    }
+    if (!passes_max_forwards(x, &result)) {
+        return result == OK ? rp_exchange_end(x, answer_locally(r)) : rp_exchange_fail_with(x, RP_E_MAX_FORWARDS);
+    }
+    x->is_closing = is_single_use(x);
+    x->wants_fresh = x->r->connection->keepalives == 0 && has_env(x, "proxy-initial-not-pooled");
+    x->client_expects = r->expecting_100 && !x->up.is_read && !x->is_http10 &&
+                        rp_conf_get_dir(r)->forward_continue != RP_OFF;
+    x->up.may_wait = !x->client_expects && !has_env(x, "proxy-prefetch-nonblocking");
+    send_continue(x);
+    return RP_STEP_PREFETCH;
+}
+
+/* ---- prefetch ---- */
+
+static rp_step_t step_prefetch(rp_exchange_t *x)
+{
+    if (is_late(x)) {
+        return rp_exchange_fail_with(x, RP_E_CLIENT_BODY_TIMEOUT);
+    }
+    switch (rp_up_prefetch(&x->up)) {
+    case RP_PUMP_DONE:
+        forget_wait(x);
+        return RP_STEP_PICK;
+    case RP_PUMP_FAIL:
+        return rp_exchange_fail(x, &x->up.fault);
+    default:
+        want_wait(x, -1, 0, x->r->server->timeout);
+        rp_client_want(&x->client, &x->wait, POLLIN);
+        return RP_STEP_WAIT;
+    }
+}
+
+/* ---- pick ---- */
+
+static void fill_want(rp_exchange_t *x)
+{
+    const rp_backend_t *b = x->target->backend;
+    const rp_server_conf_t *conf = rp_conf_get_server(x->r->server);
+    rp_conn_want_t *w = &x->want;
+
+    w->backend = b;
+    w->server = x->r->server;
+    w->tls_name = NULL;
+    w->tls_identity = x->target->sections;
+    w->source = conf->source_address;
+    w->receive_buffer = b->opt.set & RP_OPT_RECEIVE_BUFFER ? b->opt.receive_buffer : conf->receive_buffer;
+    w->connect_timeout = rp_conf_get_connect_timeout(b, x->r->server);
+    w->timeout = rp_conf_get_timeout(b, x->r->server);
+    if (b->is_tls) {
+        bool keeps_host = rp_conf_get_dir(x->r)->preserve_host == RP_ON && x->r->hostname;
+
+        w->tls_name = keeps_host ? x->r->hostname : x->target->host;
+    }
+}
+
+static rp_step_t step_pick(rp_exchange_t *x)
+{
+    const rp_backend_t *b = x->target->backend;
+
+    if (b->opt.status_set & (RP_STATUS_DISABLED | RP_STATUS_STOPPED)) {
+        return rp_exchange_fail_with(x, RP_E_BACKEND_OFF);
+    }
+    if (!b->opt.reuse) {
+        x->is_closing = true;
+    }
+    fill_want(x);
+    return RP_STEP_LEASE;
+}
+
+/* ---- an attempt begins ---- */
+
+static bool is_asking_to_continue(const rp_exchange_t *x)
+{
+    bool has_body = x->up.framing == RP_FRAMING_CHUNKED || (x->up.framing == RP_FRAMING_LENGTH && x->up.length > 0);
+
+    return !x->is_http10 && has_body && (x->client_expects || x->target->backend->opt.ping > 0);
+}
+
+static rp_step_t start_attempt(rp_exchange_t *x)
+{
+    bool asks = is_asking_to_continue(x);
+    rp_reqhead_want_t want = {
+        .target = x->target,
+        .framing = x->up.framing,
+        .length = x->up.length,
+        .is_http10 = x->is_http10,
+        .expect = asks,
+        .close = x->is_closing,
+    };
+    const char *head;
+    apr_size_t len;
+    rp_err_t err = rp_reqhead_build(x->r, &want, &head, &len);
+
+    if (err != RP_E_NONE) {
+        return rp_exchange_fail_with(x, err);
+    }
+    forget_wait(x);
+    x->interims = 0;
+    x->up_is_stopped = false;
+    x->is_reused = rp_conn_get_uses(x->conn) > 0;
+    rp_conn_count_use(x->conn);
+    rp_up_start(&x->up, head, len, asks);
+    return RP_STEP_SEND;
+}
+
+/* ---- lease ---- */
+
+static rp_step_t step_lease(rp_exchange_t *x)
+{
+    if (is_late(x)) {
+        return rp_exchange_fail_with(x, RP_E_POOL_FULL);
+    }
+    switch (rp_pool_lease(&x->want, x->wants_fresh, &x->waiter, &x->conn)) {
+    case RP_LEASE_REUSED:
+        return start_attempt(x);
+    case RP_LEASE_NEW:
+        forget_wait(x);
+        return RP_STEP_OPEN;
+    default:
+        want_wait(x, rp_pool_waiter_fd(x->waiter), POLLIN, x->target->backend->opt.acquire);
+        return RP_STEP_WAIT;
+    }
+}
+
+/* ---- open ---- */
+
+static rp_step_t fail_opening(rp_exchange_t *x)
+{
+    rp_fault_t fault = {rp_conn_get_error(x->conn), rp_conn_get_status(x->conn), rp_conn_get_detail(x->conn), 0};
+
+    return rp_exchange_fail(x, &fault);
+}
+
+static rp_step_t step_open(rp_exchange_t *x)
+{
+    short events = 0;
+    int fd;
+
+    switch (rp_conn_open(x->conn, &x->want)) {
+    case RP_IO_OK:
+        return start_attempt(x);
+    case RP_IO_AGAIN:
+        fd = rp_conn_get_interest(x->conn, &events);
+        x->wait = (rp_wait_t){
+            .backend_fd = fd, .backend_events = events, .client_fd = -1, .deadline = rp_conn_get_deadline(x->conn)};
+        return RP_STEP_WAIT;
+    default:
+        return fail_opening(x);
+    }
+}
+
+/* ---- send, and the response head ---- */
+
+static bool is_sending(const rp_exchange_t *x)
+{
+    return !x->up.is_done && !x->up_is_stopped;
+}
+
+/* What a wait in the send step would fail with. */
+static rp_err_t get_send_timeout(const rp_exchange_t *x, rp_pump_t up)
+{
+    if (up == RP_PUMP_WAIT_BACKEND) {
+        return RP_E_SEND_TIMEOUT;
+    }
+    if (up == RP_PUMP_WAIT_CLIENT) {
+        return RP_E_CLIENT_BODY_TIMEOUT;
+    }
+    return x->up.is_held ? RP_E_CONTINUE_TIMEOUT : RP_E_HEAD_TIMEOUT;
+}
+
+static apr_interval_time_t get_send_limit(const rp_exchange_t *x, rp_err_t timeout)
+{
+    const rp_options_t *opt = &x->target->backend->opt;
+
+    if (timeout == RP_E_CLIENT_BODY_TIMEOUT) {
+        return x->r->server->timeout;
+    }
+    return timeout == RP_E_CONTINUE_TIMEOUT && opt->ping > 0 ? opt->ping : get_backend_timeout(x);
+}
+
+static rp_step_t wait_for_answer(rp_exchange_t *x, rp_pump_t up)
+{
+    rp_err_t timeout = get_send_timeout(x, up);
+    short events = POLLIN | (up == RP_PUMP_WAIT_BACKEND ? POLLOUT : 0);
+
+    if (is_late(x)) {
+        return rp_exchange_fail_with(x, timeout);
+    }
+    want_wait(x, rp_conn_get_fd(x->conn), events, get_send_limit(x, timeout));
+    if (up == RP_PUMP_WAIT_CLIENT) {
+        rp_client_want(&x->client, &x->wait, POLLIN);
+    }
+    return RP_STEP_WAIT;
+}
+
+/* May this 1xx go to the client (compat 14.4, section 11.2)? */
+static bool relays_interim(const rp_exchange_t *x, int status)
+{
+    const char *policy = apr_table_get(x->r->subprocess_env, "proxy-interim-response");
+
+    if (policy && !ap_cstr_casecmp(policy, "RFC")) {
+        return true;
+    }
+    return !policy && (status != HTTP_CONTINUE || x->r->expecting_100);
+}
+
+static void relay_interim(rp_exchange_t *x)
+{
+    request_rec *r = x->r;
+    int status = x->down.head.status;
+
+    if (relays_interim(x, status)) {
+        /* httpd sends a 100 only to a client that waits for one. */
+        if (status == HTTP_CONTINUE) {
+            r->expecting_100 = 1;
+        }
+        rp_reverse_adopt(r, x->target, &x->down.head, &x->down.framing);
+        ap_send_interim_response(r, 1);
+        r->status = HTTP_OK;
+        r->status_line = NULL;
+        apr_table_clear(r->headers_out);
+    }
+    if (status == HTTP_CONTINUE) {
+        rp_up_release(&x->up);
+    }
+}
+
+static rp_step_t take_interim(rp_exchange_t *x)
+{
+    if (x->down.head.status == HTTP_SWITCHING_PROTOCOLS) {
+        return rp_exchange_fail_with(x, RP_E_UPGRADE);
+    }
+    relay_interim(x);
+    if (++x->interims >= INTERIMS_MAX) {
+        return rp_exchange_fail_with(x, RP_E_INTERIM);
+    }
+    /* The next head may lie in the buffer already. */
+    x->ready.backend |= POLLIN;
+    return RP_STEP_SEND;
+}
+
+static void add_trailer(void *ctx, rp_span_t name, rp_span_t value)
+{
+    rp_exchange_t *x = ctx;
+
+    rp_reverse_add_trailer(x->r, name, value);
+}
+
+static rp_step_t take_head(rp_exchange_t *x)
+{
+    int status;
+
+    forget_wait(x);
+    if (x->down.head.status < 200) {
+        return take_interim(x);
+    }
+    if (x->up.is_held) {
+        /* Answered without having asked for the body: nobody waits for it any more. */
+        x->up_is_stopped = true;
+    }
+    rp_reverse_adopt(x->r, x->target, &x->down.head, &x->down.framing);
+    status = rp_reverse_override(x->r);
+    if (status != OK) {
+        rp_pool_retire(&x->conn);
+        return rp_exchange_end(x, status);
+    }
+    rp_down_start_body(&x->down, add_trailer, x);
+    return RP_STEP_RELAY;
+}
+
+/* The backend takes no more of the request: it may have answered before it closed. */
+static rp_step_t stop_sending(rp_exchange_t *x)
+{
+    if (x->up.fault.err != RP_E_SEND) {
+        return rp_exchange_fail(x, &x->up.fault);
+    }
+    x->up_is_stopped = true;
+    if (rp_down_read_head(&x->down, x->conn) == RP_PUMP_DONE) {
+        return take_head(x);
+    }
+    return rp_exchange_fail(x, &x->up.fault);
+}
+
+static rp_step_t step_send(rp_exchange_t *x)
+{
+    rp_pump_t up = RP_PUMP_DONE;
+
+    if (is_sending(x)) {
+        up = rp_up_pump(&x->up, x->conn);
+        if (up == RP_PUMP_FAIL) {
+            return stop_sending(x);
+        }
+    }
+    if (x->ready.backend & POLLIN) {
+        x->ready.backend = 0;
+        x->wait_until = 0;
+        switch (rp_down_read_head(&x->down, x->conn)) {
+        case RP_PUMP_DONE:
+            return take_head(x);
+        case RP_PUMP_FAIL:
+            return rp_exchange_fail(x, &x->down.fault);
+        default:
+            break;
+        }
+    }
+    return wait_for_answer(x, up);
+}
+
+/* ---- relay ---- */
+
+static rp_step_t complete(rp_exchange_t *x)
+{
+    bool is_gone;
+
+    /* The backend is owed the rest of the request, unless the client will not send it. */
+    if (is_sending(x) && x->down.framing.persistent && !x->r->expecting_100) {
+        is_gone = !rp_down_finish(&x->down) || !rp_client_flush(&x->client, x->down.bb);
+        forget_wait(x);
+        return is_gone ? rp_exchange_fail_with(x, RP_E_CLIENT_GONE) : RP_STEP_DRAIN;
+    }
+    /* Before the client has drained its output: a slow one holds no connection. */
+    rp_exchange_release_conn(x);
+    (void)rp_down_finish(&x->down);
+    return rp_exchange_end(x, OK);
+}
+
+static rp_step_t wait_to_relay(rp_exchange_t *x, rp_pump_t up, rp_pump_t down)
+{
+    bool for_client = down == RP_PUMP_WAIT_CLIENT;
+    short backend = for_client ? 0 : POLLIN;
+    short client = for_client ? POLLOUT : 0;
+
+    if (is_late(x)) {
+        return rp_exchange_fail_with(x, for_client ? RP_E_CLIENT_SEND_TIMEOUT : RP_E_BODY_TIMEOUT);
+    }
+    if (up == RP_PUMP_WAIT_BACKEND) {
+        backend |= POLLOUT;
+    }
+    if (up == RP_PUMP_WAIT_CLIENT) {
+        client |= POLLIN;
+    }
+    want_wait(x, rp_conn_get_fd(x->conn), backend, for_client ? x->r->server->timeout : get_backend_timeout(x));
+    if (client) {
+        rp_client_want(&x->client, &x->wait, client);
+    }
+    return RP_STEP_WAIT;
+}
+
+static rp_step_t step_relay(rp_exchange_t *x)
+{
+    rp_pump_t up = RP_PUMP_DONE, down;
+    apr_uint64_t before = x->down.got;
+
+    if (is_sending(x)) {
+        up = rp_up_pump(&x->up, x->conn);
+        if (up == RP_PUMP_FAIL) {
+            if (x->up.fault.err != RP_E_SEND) {
+                return rp_exchange_fail(x, &x->up.fault);
+            }
+            x->up_is_stopped = true;
+        }
+    }
+    down = rp_down_pump(&x->down, x->conn);
+    if (down == RP_PUMP_DONE) {
+        return complete(x);
+    }
+    if (down == RP_PUMP_FAIL) {
+        return rp_exchange_fail(x, &x->down.fault);
+    }
+    if (x->down.got != before) {
+        x->wait_until = 0;
+    }
+    return wait_to_relay(x, up, down);
+}
+
+/* ---- drain ---- */
+
+static rp_step_t step_drain(rp_exchange_t *x)
+{
+    rp_pump_t up = is_late(x) ? RP_PUMP_FAIL : rp_up_pump(&x->up, x->conn);
+
+    if (up == RP_PUMP_DONE || up == RP_PUMP_FAIL) {
+        rp_exchange_release_conn(x);
+        return rp_exchange_end(x, OK);
+    }
+    if (up == RP_PUMP_WAIT_CLIENT) {
+        want_wait(x, -1, 0, x->r->server->timeout);
+        rp_client_want(&x->client, &x->wait, POLLIN);
+    }
+    else {
+        want_wait(x, rp_conn_get_fd(x->conn), POLLOUT, get_backend_timeout(x));
+    }
+    return RP_STEP_WAIT;
+}
+
+/* ---- the list ---- */
+
+static const struct {
+    const char *phase; /* for log lines: what was going on */
+    rp_step_t (*run)(rp_exchange_t *x);
+} steps[] = {
+    [RP_STEP_PREPARE] = {"looking at the request", step_prepare},
+    [RP_STEP_PREFETCH] = {"reading the request body", step_prefetch},
+    [RP_STEP_PICK] = {"choosing a backend", step_pick},
+    [RP_STEP_LEASE] = {"waiting for a free connection", step_lease},
+    [RP_STEP_OPEN] = {"connecting", step_open},
+    [RP_STEP_SEND] = {"sending the request", step_send},
+    [RP_STEP_RELAY] = {"relaying the response body", step_relay},
+    [RP_STEP_DRAIN] = {"sending the rest of the request", step_drain},
+};
+
+const char *rp_exchange_get_phase(rp_step_t step)
+{
+    return step < RP_STEP_END ? steps[step].phase : "ending";
+}
+
+rp_step_t rp_exchange_run_step(rp_exchange_t *x)
+{
+    return steps[x->step].run(x);
+}

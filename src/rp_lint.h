@@ -1,0 +1,26 @@
+/* rp_lint: suspicious but legal configuration, named with file and line.
+ *
+ * Owns:      the rules, their words and levels; the dump of the route table.
+ * Does not:  refuse anything (rp_conf's setters do) or change the configuration.
+ * Threads:   while httpd starts: one.
+ * Memory:    the pools given.
+ * Blocks?    Never.
+ *
+ * Level warn: most likely a mistake. Level info: legal, may be meant, worth knowing.
+ * A sound configuration gives no warn line.
+ */
+#ifndef RP_LINT_H
+#define RP_LINT_H
+
+#include "rp_conf.h"
+
+/* check_config hook: the report of "apachectl configtest", to the terminal. Always OK. */
+int rp_lint_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
+/* post_config hook: the same report to the error log when httpd starts or reloads. Always OK. */
+int rp_lint_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
+/* test_config hook: with "-t -D DUMP_REVPROXY" prints every server's routes to standard output. */
+void rp_lint_test_config(apr_pool_t *p, server_rec *s);
+
+#endif

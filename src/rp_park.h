@@ -1,0 +1,80 @@
+/* rp_park: waiting. "Go on when this is ready, or at that time."
+ *
+ * Owns:      the one place where an exchange waits, and the choice how: in its thread, or
+ *            parked, without one (event MPM that can poll for us, AP_MPMQ_CAN_WAITIO).
+ *            While a request is parked, also the client's descriptor.
+ * Does not:  know what is waited for.
+ * Threads:   the request's; a parked request goes on in another one.
+ * Memory:    one rp_park_t in a client connection's pool.
+ * Blocks?    Yes: the only unit that may, and only in rp_park_wait, never past the deadline.
+ *
+ * How parking works: the MPM polls the descriptor in the client's apr_socket_t. We put
+ * an epoll descriptor there that holds the backend's socket, the client's and a timer, and
+ * hand the connection to the MPM in CONN_STATE_ASYNC_WAITIO. src/README.md has the whole story.
+ */
+#ifndef RP_PARK_H
+#define RP_PARK_H
+
+#include <poll.h>
+#include <stdbool.h>
+
+#include "httpd.h"
+
+/* What to wait for. Descriptors of -1 or events of 0 are not waited for. */
+typedef struct rp_wait_t {
+    int backend_fd;       /* a connection's socket, or a descriptor that becomes readable (pool, resolver) */
+    short backend_events; /* POLLIN | POLLOUT */
+    int client_fd;
+    short client_events;  /* POLLIN | POLLOUT | POLLRDHUP (its half-close) */
+    bool client_unpollable; /* client_events cannot be polled (HTTP/2 stream): look again after a short time */
+    unsigned looks;       /* how often that was done in a row without a result */
+    apr_time_t deadline;  /* the wait has failed then; 0: none */
+} rp_wait_t;
+
+/* What came of it. Errors and hang-ups are reported as readiness of whatever was
+ * asked for, so that the next read or write finds them. */
+typedef struct rp_ready_t {
+    short backend, client; /* POLLIN | POLLOUT */
+    bool is_client_gone;   /* the client reset its connection, or half-closed it where that was asked for */
+    bool is_late;          /* nothing became ready before the deadline */
+} rp_ready_t;
+
+typedef enum {
+    RP_PARK_READY,    /* *ready says what; go on */
+    RP_PARK_SUSPENDED /* the request was put aside: return SUSPENDED; resume is called later */
+} rp_park_result_t;
+
+typedef struct rp_park_t rp_park_t; /* a client's connection that can be parked */
+
+/* Go on with a parked request. Returns true when it was put aside again, false when
+ * it has ended and was finished for httpd. */
+typedef bool rp_park_resume_fn(void *ctx);
+
+/* How to wait. park NULL: in the thread. */
+typedef struct rp_parking_t {
+    rp_park_t *park;
+    apr_interval_time_t park_after; /* wait that long in the thread first */
+    rp_park_resume_fn *resume;
+    void *ctx;
+} rp_parking_t;
+
+/* post_config hook: can this MPM park? */
+int rp_park_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+/* The connection of a request that can be parked now, or NULL: prefork, worker, older httpd,
+ * HTTP/2 stream, subrequest, internal redirect. */
+rp_park_t *rp_park_find(const request_rec *r);
+
+/* Wait. READY may be answered with nothing ready and not late: look and wait again. *ready
+ * must stay where it is until the resume. */
+rp_park_result_t rp_park_wait(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
+/* The request that waits on park is gone. Safe on NULL. */
+void rp_park_forget(rp_park_t *park);
+
+/* Requests parked in this child now. */
+unsigned rp_park_count(void);
+
+/* Hooks. */
+int rp_park_process_connection(conn_rec *c);
+int rp_park_pre_close_connection(conn_rec *c);
+
+#endif

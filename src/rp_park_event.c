@@ -1,0 +1,376 @@
+/* Parking below the event MPM of httpd 2.4.63 and later (design section 5). Nothing
+ * else in the module knows about MPMs. */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "ap_mpm.h"
+#include "apr_atomic.h"
+#include "apr_portable.h"
+#include "http_config.h"
+#include "http_connection.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "mpm_common.h"
+
+#include "rp_park_int.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* httpd before 2.4.63 cannot wait for us. */
+#if defined(AP_MPMQ_CAN_WAITIO)
+#define HAS_WAITIO 1
+#else
+#define HAS_WAITIO 0
+#endif
+
+/* The life of a client's connection as seen from here. */
+typedef enum {
+    RUNNING, /* in a thread, below our process_connection hook: may be parked */
+    ASKED,   /* a request wants to leave the thread; the hook has not returned yet */
+    PARKED,  /* the MPM polls our descriptor; the client's is in client_fd */
+    OUTSIDE  /* in a thread, but not below our hook: the MPM would not know what to do */
+} park_state_t;
+
+struct rp_park_t {
+    conn_rec *c;
+    park_state_t state;
+    int wait_fd;          /* epoll: what the MPM polls */
+    int timer_fd;
+    int client_fd;        /* the client's own descriptor */
+    short client_events;  /* registered for it in wait_fd; -1: not registered */
+    int backend_fd;       /* registered in wait_fd, or -1 */
+    apr_interval_time_t longest; /* the MPM gives up later than this */
+    rp_wait_t wait;
+    rp_ready_t *ready;
+    rp_park_resume_fn *resume;
+    void *ctx;
+};
+
+static int can_park;
+static apr_uint32_t parked;
+
+unsigned rp_park_count(void)
+{
+    return apr_atomic_read32(&parked);
+}
+
+int rp_park_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    (void)s;
+    can_park = 0;
+#if HAS_WAITIO
+    {
+        int answer = 0;
+
+        if (ap_mpm_query(AP_MPMQ_CAN_WAITIO, &answer) == APR_SUCCESS) {
+            can_park = answer;
+        }
+    }
+#endif
+    return OK;
+}
+
+static rp_park_t *get_park(conn_rec *c)
+{
+    return ap_get_module_config(c->conn_config, &revproxy_module);
+}
+
+rp_park_t *rp_park_find(const request_rec *r)
+{
+    rp_park_t *park;
+
+    if (!can_park || r->main || r->prev || r->connection->master) {
+        return NULL;
+    }
+    park = get_park(r->connection);
+    return park && park->state == RUNNING ? park : NULL;
+}
+
+/* ---- descriptors ---- */
+
+static void set_client_descriptor(const rp_park_t *park, int fd)
+{
+    apr_socket_t *sock = ap_get_conn_socket(park->c);
+    apr_os_sock_t os = fd;
+
+    (void)apr_os_sock_put(&sock, &os, park->c->pool);
+}
+
+static apr_status_t close_descriptors(void *data)
+{
+    rp_park_t *park = data;
+
+    if (park->wait_fd >= 0) {
+        close(park->wait_fd);
+    }
+    if (park->timer_fd >= 0) {
+        close(park->timer_fd);
+    }
+    park->wait_fd = park->timer_fd = -1;
+    return APR_SUCCESS;
+}
+
+static bool has_descriptors(rp_park_t *park)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+
+    if (park->wait_fd >= 0) {
+        return true;
+    }
+    park->wait_fd = epoll_create1(EPOLL_CLOEXEC);
+    park->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    ev.data.fd = park->timer_fd;
+    if (park->wait_fd < 0 || park->timer_fd < 0 || epoll_ctl(park->wait_fd, EPOLL_CTL_ADD, park->timer_fd, &ev)) {
+        (void)close_descriptors(park);
+        return false;
+    }
+    return true;
+}
+
+static bool watch_backend(rp_park_t *park)
+{
+    struct epoll_event ev = {.events = (uint32_t)park->wait.backend_events, .data.fd = park->wait.backend_fd};
+
+    park->backend_fd = -1;
+    if (park->wait.backend_fd < 0 || !park->wait.backend_events) {
+        return true;
+    }
+    if (epoll_ctl(park->wait_fd, EPOLL_CTL_ADD, park->wait.backend_fd, &ev)) {
+        return false;
+    }
+    park->backend_fd = park->wait.backend_fd;
+    return true;
+}
+
+/* The client's descriptor stays registered, so that its reset is noticed. */
+static bool watch_client(rp_park_t *park)
+{
+    struct epoll_event ev = {.events = (uint32_t)park->wait.client_events, .data.fd = park->client_fd};
+    int op = park->client_events < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+    if (park->client_events == park->wait.client_events) {
+        return true;
+    }
+    if (epoll_ctl(park->wait_fd, op, park->client_fd, &ev)) {
+        return false;
+    }
+    park->client_events = park->wait.client_events;
+    return true;
+}
+
+static void forget_backend(rp_park_t *park)
+{
+    if (park->backend_fd >= 0) {
+        (void)epoll_ctl(park->wait_fd, EPOLL_CTL_DEL, park->backend_fd, NULL);
+        park->backend_fd = -1;
+    }
+}
+
+/* Wake at the deadline, and in any case before the MPM loses patience. */
+static void set_timer(const rp_park_t *park)
+{
+    apr_interval_time_t us = rp_park_longest(&park->wait);
+    struct itimerspec at = {{0, 0}, {0, 0}};
+
+    if (us < 0 || us > park->longest) {
+        us = park->longest;
+    }
+    us = us > 0 ? us : 1;
+    at.it_value.tv_sec = us / APR_USEC_PER_SEC;
+    at.it_value.tv_nsec = (us % APR_USEC_PER_SEC) * 1000;
+    (void)timerfd_settime(park->timer_fd, 0, &at, NULL);
+}
+
+/* ---- parking ---- */
+
+bool rp_park_put_aside(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready)
+{
+    rp_park_t *park = how->park;
+
+    if (park->state != RUNNING || !has_descriptors(park)) {
+        return false;
+    }
+    park->wait = *wait;
+    if (!watch_backend(park) || !watch_client(park)) {
+        forget_backend(park);
+        return false;
+    }
+    park->ready = ready;
+    park->resume = how->resume;
+    park->ctx = how->ctx;
+    park->state = ASKED;
+    return true;
+}
+
+#if HAS_WAITIO
+static void hand_to_mpm(rp_park_t *park)
+{
+    set_timer(park);
+    set_client_descriptor(park, park->wait_fd);
+    park->state = PARKED;
+    apr_atomic_inc32(&parked);
+    park->c->cs->state = CONN_STATE_ASYNC_WAITIO;
+    park->c->cs->sense = CONN_SENSE_WANT_READ;
+}
+#endif
+
+/* The client's descriptor is back in its place, whatever comes next. */
+static void take_back(rp_park_t *park)
+{
+    if (park->state == PARKED) {
+        set_client_descriptor(park, park->client_fd);
+        apr_atomic_dec32(&parked);
+    }
+}
+
+static void collect_events(rp_park_t *park)
+{
+    struct epoll_event ev[3];
+    int i, n = epoll_wait(park->wait_fd, ev, 3, 0);
+
+    *park->ready = (rp_ready_t){0, 0, false, false};
+    for (i = 0; i < n; i++) {
+        if (ev[i].data.fd == park->backend_fd) {
+            rp_park_note_backend(&park->wait, park->ready, (short)ev[i].events);
+        }
+        else if (ev[i].data.fd == park->client_fd) {
+            rp_park_note_client(&park->wait, park->ready, (short)ev[i].events);
+        }
+    }
+    rp_park_note_time(&park->wait, park->ready);
+    forget_backend(park);
+}
+
+void rp_park_forget(rp_park_t *park)
+{
+    if (park) {
+        park->resume = NULL;
+        forget_backend(park);
+    }
+}
+
+static apr_status_t restore_before_cleanup(void *data)
+{
+    rp_park_t *park = data;
+
+    take_back(park);
+    park->state = OUTSIDE;
+    park->resume = NULL;
+    return APR_SUCCESS;
+}
+
+/* What the MPM itself applies to a connection that waits for I/O. */
+static apr_interval_time_t get_patience(const conn_rec *c)
+{
+    return c->base_server->timeout / 2;
+}
+
+static rp_park_t *make_park(conn_rec *c)
+{
+    rp_park_t *park = apr_pcalloc(c->pool, sizeof(*park));
+    apr_os_sock_t fd = -1;
+
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) != APR_SUCCESS) {
+        return NULL;
+    }
+    park->c = c;
+    park->client_fd = fd;
+    park->client_events = -1;
+    park->wait_fd = park->timer_fd = park->backend_fd = -1;
+    park->longest = get_patience(c);
+    park->state = OUTSIDE;
+    apr_pool_pre_cleanup_register(c->pool, park, restore_before_cleanup);
+    apr_pool_cleanup_register(c->pool, park, close_descriptors, apr_pool_cleanup_null);
+    ap_set_module_config(c->conn_config, &revproxy_module, park);
+    return park;
+}
+
+#if HAS_WAITIO
+/* A request of ours left its thread: let the MPM wait for it. */
+static int leave_thread(rp_park_t *park, int result)
+{
+    if (park->state == ASKED) {
+        hand_to_mpm(park);
+        return OK;
+    }
+    park->state = OUTSIDE;
+    return result;
+}
+
+static int go_on(rp_park_t *park)
+{
+    take_back(park);
+    park->state = RUNNING;
+    park->c->cs->state = CONN_STATE_HANDLER;
+    if (!park->resume) {
+        /* Its request is gone: nothing is left to answer. */
+        park->state = OUTSIDE;
+        park->c->cs->state = CONN_STATE_LINGER;
+        return OK;
+    }
+    collect_events(park);
+    (void)park->resume(park->ctx);
+    return leave_thread(park, OK);
+}
+
+int rp_park_process_connection(conn_rec *c)
+{
+    rp_park_t *park;
+    int result;
+
+    if (!can_park || c->master || !c->cs) {
+        return DECLINED;
+    }
+    park = get_park(c);
+    if (!park) {
+        park = make_park(c);
+    }
+    if (!park || park->state == RUNNING) {
+        /* We called the other hooks ourselves, below. */
+        return DECLINED;
+    }
+    if (park->state == PARKED) {
+        return go_on(park);
+    }
+    park->state = RUNNING;
+    result = ap_run_process_connection(c);
+    return leave_thread(park, result);
+}
+#else
+int rp_park_process_connection(conn_rec *c)
+{
+    (void)c;
+    (void)make_park;
+    (void)collect_events;
+    (void)set_timer;
+    return DECLINED;
+}
+#endif
+
+/* The MPM gives the connection up while it is parked: it is going to close the
+ * descriptor that it finds in the socket. */
+int rp_park_pre_close_connection(conn_rec *c)
+{
+    rp_park_t *park = c->master ? NULL : get_park(c);
+
+    if (park && park->state == PARKED) {
+        rp_park_resume_fn *resume = park->resume;
+
+        take_back(park);
+        park->state = OUTSIDE;
+        if (resume) {
+            /* Out of patience: the exchange ends now, and answers where it still can. */
+            collect_events(park);
+            park->ready->is_late = true;
+            (void)resume(park->ctx);
+        }
+    }
+    return OK;
+}

@@ -1,0 +1,18 @@
+/* Private to rp_park*.c. */
+#ifndef RP_PARK_INT_H
+#define RP_PARK_INT_H
+
+#include "rp_park.h"
+
+/* How long a wait may last before somebody has to look, in microseconds; negative: for ever. */
+apr_interval_time_t rp_park_longest(const rp_wait_t *wait);
+/* Take over what became ready; asked/got are poll bits (epoll's are the same). */
+void rp_park_note_backend(const rp_wait_t *wait, rp_ready_t *ready, short got);
+void rp_park_note_client(const rp_wait_t *wait, rp_ready_t *ready, short got);
+/* Nothing came: is the deadline over? */
+void rp_park_note_time(const rp_wait_t *wait, rp_ready_t *ready);
+
+/* Prepare to leave the thread: false when that is not possible now. */
+bool rp_park_put_aside(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
+
+#endif

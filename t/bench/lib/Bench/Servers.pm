@@ -1,0 +1,316 @@
+package Bench::Servers;
+
+# The backends and the four proxies: their configurations, how each is started
+# and which lines of its log are complaints.  Every proxy listens on three
+# loopback ports: main (in front of the fast backend), wait (in front of the
+# slow one) and floor (answers itself, with no backend).
+
+use strict;
+use warnings;
+use Bench::Machine qw(free_ports start wait_for_port slurp write_file family allowed_cores);
+
+use constant {
+    THREADS  => 64,
+    FOREVER  => 1_000_000_000,    # requests on one connection
+    IDLE_S   => 300,              # no idle connection expires during a run
+    BACKLOG  => 4096,
+    GREETING => "hello world\n",
+};
+
+my %KINDS = (
+    mod_proxy    => { setup => \&setup_httpd,   complaint => \&complaint_httpd },
+    mod_revproxy => { setup => \&setup_httpd,   complaint => \&complaint_httpd },
+    nginx        => { setup => \&setup_nginx,   complaint => \&complaint_nginx },
+    haproxy      => { setup => \&setup_haproxy, complaint => \&complaint_haproxy },
+);
+
+sub names { return qw(mod_proxy nginx haproxy mod_revproxy) }
+
+# --- backends ---------------------------------------------------------------
+
+sub nginx_main {
+    my ($dir, $name) = @_;
+    my $user = $> == 0 ? 'user www-data;' : '';
+    my $temp = join "\n", map { "    ${_}_temp_path $dir/$name-$_;" }
+        qw(client_body proxy fastcgi uwsgi scgi);
+    return ($user, $temp);
+}
+
+sub body_of {
+    my ($size) = @_;
+    return GREETING if $size == length GREETING;
+    return join '', map { sprintf "%015d\n", $_ } 1 .. $size / 16;
+}
+
+sub start_fast_backend {
+    my ($ctx, @sizes) = @_;
+    my ($dir, $bodies) = @$ctx{qw(dir bodies)};
+    my ($port) = free_ports(1);
+    my ($user, $temp) = nginx_main($dir, 'backend');
+    write_file("$bodies/$_", body_of($_)) for grep { $_ != length GREETING } @sizes;
+    my ($forever, $idle, $backlog) = (FOREVER, IDLE_S, BACKLOG);
+    write_file("$dir/backend.conf", <<"CONF");
+$user
+worker_processes 1;
+daemon off;
+pid $dir/backend.pid;
+error_log $dir/backend.log warn;
+events { worker_connections 8192; }
+http {
+$temp
+    access_log off;
+    default_type text/plain;
+    sendfile on;
+    tcp_nopush on;
+    etag off;
+    open_file_cache max=16 inactive=1h;
+    open_file_cache_valid 1h;
+    keepalive_timeout $idle;
+    keepalive_requests $forever;
+    server {
+        listen 127.0.0.1:$port backlog=$backlog;
+        root $bodies;
+        location = /12 { return 200 "hello world\\n"; }
+    }
+}
+CONF
+    my $pid = start('backend', $ctx->{load_cores}, "$dir/backend.out",
+        'nginx', '-e', "$dir/backend.log", '-c', "$dir/backend.conf", '-p', $dir);
+    wait_for_port($pid, $port, 10)
+        or die "the backend does not start:\n" . slurp("$dir/backend.log");
+    return { pid => $pid, port => $port };
+}
+
+sub start_slow_backend {
+    my ($ctx, $delay_ms) = @_;
+    my $dir = $ctx->{dir};
+    my ($port) = free_ports(1);
+    system('cc', '-O2', '-o', "$dir/delayd", "$ctx->{bench}/delayd.c") == 0
+        or die "delayd.c does not compile\n";
+    my $pid = start('delayd', $ctx->{load_cores}, "$dir/delayd.out",
+        "$dir/delayd", $port, $delay_ms);
+    wait_for_port($pid, $port, 10)
+        or die "delayd does not start:\n" . slurp("$dir/delayd.out");
+    return { pid => $pid, port => $port };
+}
+
+# --- httpd: mod_proxy and mod_revproxy --------------------------------------
+
+sub apxs_value {
+    my ($name) = @_;
+    my $value = qx(apxs -q $name);
+    $value =~ s/\s+\z//;
+    die "apxs -q $name says nothing\n" if $value eq '';
+    return $value;
+}
+
+# apxs leaves its products beside the source, hence the copy.
+sub build_floor_module {
+    my ($ctx) = @_;
+    my $dir = "$ctx->{dir}/floor";
+    return "$dir/.libs/mod_floor.so" if -e "$dir/.libs/mod_floor.so";
+    mkdir $dir;
+    write_file("$dir/mod_floor.c", slurp("$ctx->{bench}/mod_floor.c"));
+    system("cd $dir && apxs -c mod_floor.c >build.log 2>&1") == 0
+        or die "mod_floor.c does not compile:\n" . slurp("$dir/build.log");
+    return "$dir/.libs/mod_floor.so";
+}
+
+sub load_lines {
+    my ($ctx, $name) = @_;
+    return "LoadModule revproxy_module $ctx->{module}" if $name eq 'mod_revproxy';
+    my $modules = apxs_value('LIBEXECDIR');
+    return "LoadModule proxy_module $modules/mod_proxy.so\n"
+        . "LoadModule proxy_http_module $modules/mod_proxy_http.so";
+}
+
+# The same text for both, but for the LoadModule lines.
+sub setup_httpd {
+    my ($ctx, $proxy) = @_;
+    my ($dir, $name, $port) = ($ctx->{dir}, @$proxy{qw(name port)});
+    my $httpd   = apxs_value('SBINDIR') . '/' . apxs_value('PROGNAME');
+    my $modules = apxs_value('LIBEXECDIR');
+    my $floor   = build_floor_module($ctx);
+    my $load    = load_lines($ctx, $name);
+    my $user    = $> == 0 ? "User www-data\nGroup www-data" : '';
+    my ($threads, $idle, $backlog) = (THREADS, IDLE_S, BACKLOG);
+    mkdir "$dir/$name-run";
+    write_file("$dir/$name.conf", <<"CONF");
+ServerRoot $dir
+ServerName 127.0.0.1
+DefaultRuntimeDir $dir/$name-run
+PidFile $dir/$name-run/pid
+ErrorLog $proxy->{log}
+LogLevel warn
+$user
+LoadModule mpm_event_module $modules/mod_mpm_event.so
+LoadModule authz_core_module $modules/mod_authz_core.so
+LoadModule floor_module $floor
+$load
+ServerLimit 1
+StartServers 1
+ThreadLimit $threads
+ThreadsPerChild $threads
+MaxRequestWorkers $threads
+MinSpareThreads 1
+MaxSpareThreads $threads
+MaxConnectionsPerChild 0
+AsyncRequestWorkerFactor 64
+ListenBacklog $backlog
+KeepAlive On
+MaxKeepAliveRequests 0
+KeepAliveTimeout $idle
+Timeout 60
+Listen 127.0.0.1:$port->{main}
+Listen 127.0.0.1:$port->{wait}
+Listen 127.0.0.1:$port->{floor}
+<VirtualHost 127.0.0.1:$port->{main}>
+    ProxyPass / http://127.0.0.1:$ctx->{fast}{port}/
+</VirtualHost>
+<VirtualHost 127.0.0.1:$port->{wait}>
+    ProxyPass / http://127.0.0.1:$ctx->{slow}{port}/
+</VirtualHost>
+<VirtualHost 127.0.0.1:$port->{floor}>
+    <Location "/">
+        SetHandler bench-floor
+    </Location>
+</VirtualHost>
+CONF
+    return ($httpd, '-d', $dir, '-f', "$dir/$name.conf", '-DFOREGROUND');
+}
+
+sub complaint_httpd { return $_[0] =~ /\[[\w.-]*:(?:warn|error|crit|alert|emerg)\]/ }
+
+# --- nginx ------------------------------------------------------------------
+
+# The upstream pool is as large as the widest row needs.  Temporary files are
+# off: with them a client slower than the backend would measure the disk.
+sub setup_nginx {
+    my ($ctx, $proxy) = @_;
+    my ($dir, $port) = ($ctx->{dir}, $proxy->{port});
+    my ($user, $temp) = nginx_main($dir, 'nginx');
+    my ($forever, $idle, $backlog) = (FOREVER, IDLE_S, BACKLOG);
+    my $pool = "keepalive 1024; keepalive_requests $forever; keepalive_timeout ${idle}s;";
+    write_file("$dir/nginx.conf", <<"CONF");
+$user
+worker_processes 1;
+daemon off;
+pid $dir/nginx.pid;
+error_log $proxy->{log} warn;
+events { worker_connections 8192; }
+http {
+$temp
+    access_log off;
+    default_type text/plain;
+    keepalive_timeout $idle;
+    keepalive_requests $forever;
+    upstream fast { server 127.0.0.1:$ctx->{fast}{port}; $pool }
+    upstream slow { server 127.0.0.1:$ctx->{slow}{port}; $pool }
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_max_temp_file_size 0;
+    server {
+        listen 127.0.0.1:$port->{main} backlog=$backlog;
+        location / { proxy_pass http://fast; }
+    }
+    server {
+        listen 127.0.0.1:$port->{wait} backlog=$backlog;
+        location / { proxy_pass http://slow; }
+    }
+    server {
+        listen 127.0.0.1:$port->{floor} backlog=$backlog;
+        location / { return 200 "hello world\\n"; }
+    }
+}
+CONF
+    return ('nginx', '-e', $proxy->{log}, '-c', "$dir/nginx.conf", '-p', $dir);
+}
+
+sub complaint_nginx { return $_[0] =~ /\[(?:warn|error|crit|alert|emerg)\]/ }
+
+# --- haproxy ----------------------------------------------------------------
+
+sub setup_haproxy {
+    my ($ctx, $proxy) = @_;
+    my ($dir, $port) = ($ctx->{dir}, $proxy->{port});
+    my ($idle, $backlog) = (IDLE_S, BACKLOG);
+    write_file("$dir/haproxy.conf", <<"CONF");
+global
+    nbthread 1
+    maxconn 4000
+    log stderr format raw local0
+defaults
+    mode http
+    log global
+    option dontlog-normal
+    log-format "END %ts status=%ST backend=%b"
+    backlog $backlog
+    timeout connect 5s
+    timeout client ${idle}s
+    timeout server 60s
+    timeout http-keep-alive ${idle}s
+    http-reuse always
+frontend main
+    bind 127.0.0.1:$port->{main}
+    default_backend fast
+frontend wait
+    bind 127.0.0.1:$port->{wait}
+    default_backend slow
+frontend floor
+    bind 127.0.0.1:$port->{floor}
+    http-request return status 200 content-type text/plain string "hello world\\n"
+backend fast
+    server s 127.0.0.1:$ctx->{fast}{port} pool-purge-delay ${idle}s
+backend slow
+    server s 127.0.0.1:$ctx->{slow}{port} pool-purge-delay ${idle}s
+CONF
+    return ('haproxy', '-db', '-f', "$dir/haproxy.conf");
+}
+
+# A termination state that begins with C is the client's own leaving, which the
+# load generator does at the end of each run.
+sub complaint_haproxy {
+    my ($line) = @_;
+    return $line =~ /^END (?!C)/ || $line =~ /^\[(?:WARNING|ALERT)\]/;
+}
+
+# --- all --------------------------------------------------------------------
+
+sub reason_to_skip {
+    my ($ctx, $name) = @_;
+    return if $name ne 'mod_revproxy' || -e $ctx->{module};
+    return "there is no $ctx->{module} (build it: make -f Makefile.apxs)";
+}
+
+# Starts one proxy; dies with its log when it does not come up or is not pinned.
+sub start_proxy {
+    my ($ctx, $name) = @_;
+    my %port;
+    @port{qw(main wait floor)} = free_ports(3);
+    my $log = "$ctx->{dir}/$name.log";
+    my $proxy = { name => $name, port => \%port, log => $log, log_at => 0 };
+    my @command = $KINDS{$name}{setup}->($ctx, $proxy);
+    $proxy->{pid} = start($name, $ctx->{proxy_core}, $log, @command);
+    for my $port (values %port) {
+        wait_for_port($proxy->{pid}, $port, 10)
+            or die "$name does not start:\n" . slurp($log);
+    }
+    for my $pid (family($proxy->{pid})) {
+        my $cores = allowed_cores($pid);
+        die "$name: process $pid may run on cores $cores\n" if $cores ne $ctx->{proxy_core};
+    }
+    return $proxy;
+}
+
+# The complaints in the log since the last call.
+sub new_complaints {
+    my ($proxy) = @_;
+    open my $fh, '<', $proxy->{log} or return;
+    seek $fh, $proxy->{log_at}, 0;
+    my @lines = <$fh>;
+    $proxy->{log_at} = tell $fh;
+    chomp @lines;
+    return grep { $KINDS{ $proxy->{name} }{complaint}->($_) } @lines;
+}
+
+1;
