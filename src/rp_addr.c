@@ -16,7 +16,7 @@
 /* Hosts may come from requests (targets with variables), so the cache must have an end. Far more
  * than the backends of any configuration, which are used and therefore stay. */
 #define ENTRIES_MAX 2048
-#define BUCKETS 512
+#define CACHE_BUCKETS 512
 /* A backend that is down must not turn every request into a question to the name server. */
 #define FRESH_ENOUGH apr_time_from_sec(1)
 
@@ -29,7 +29,7 @@ struct rp_addr_list_t {
 
 /* One question to the resolver, shared by all who wait for it. */
 typedef struct lookup_t {
-    int refs;              /* under lock */
+    int refs;              /* under cache_lock */
     rp_offload_job_t *job;
     rp_addr_list_t *list;  /* written by the job, read once it is done */
     apr_status_t status;
@@ -55,9 +55,9 @@ typedef struct entry_t {
 LIST_HEAD(entry_bucket, entry_t);
 TAILQ_HEAD(entry_order, entry_t);
 
-/* lock protects the cache, and the refs of lookups. Taken before rp_offload's. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct entry_bucket buckets[BUCKETS];
+/* cache_lock protects the cache, and the refs of lookups. Taken before rp_offload's. */
+static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct entry_bucket cache[CACHE_BUCKETS];
 static struct entry_order use_order = TAILQ_HEAD_INITIALIZER(use_order); /* latest used first */
 static int entry_count;
 static atomic_uint generation;
@@ -176,18 +176,18 @@ static const char *get_key(const rp_backend_t *b, apr_port_t *port)
     return b->uds_path ? b->uds_path : b->host;
 }
 
-static struct entry_bucket *get_bucket(const char *host, apr_port_t port)
+static struct entry_bucket *get_cache_bucket(const char *host, apr_port_t port)
 {
     apr_ssize_t len = APR_HASH_KEY_STRING;
 
-    return &buckets[(apr_hashfunc_default(host, &len) + port) % BUCKETS];
+    return &cache[(apr_hashfunc_default(host, &len) + port) % CACHE_BUCKETS];
 }
 
-static entry_t *find_locked(const char *host, apr_port_t port)
+static entry_t *find_entry_locked(const char *host, apr_port_t port)
 {
     entry_t *e;
 
-    LIST_FOREACH(e, get_bucket(host, port), in_bucket) {
+    LIST_FOREACH(e, get_cache_bucket(host, port), in_bucket) {
         if (e->port == port && strcmp(e->host, host) == 0) {
             return e;
         }
@@ -226,7 +226,7 @@ static bool is_numeric(const char *host)
     return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
 }
 
-static entry_t *add_locked(const char *host, apr_port_t port, bool is_fixed)
+static entry_t *add_entry_locked(const char *host, apr_port_t port, bool is_fixed)
 {
     entry_t *e;
 
@@ -244,7 +244,7 @@ static entry_t *add_locked(const char *host, apr_port_t port, bool is_fixed)
     }
     e->port = port;
     e->is_fixed = is_fixed;
-    LIST_INSERT_HEAD(get_bucket(host, port), e, in_bucket);
+    LIST_INSERT_HEAD(get_cache_bucket(host, port), e, in_bucket);
     TAILQ_INSERT_HEAD(&use_order, e, in_use_order);
     entry_count++;
     return e;
@@ -254,10 +254,10 @@ static entry_t *find_or_add_locked(const rp_backend_t *b)
 {
     apr_port_t port;
     const char *host = get_key(b, &port);
-    entry_t *e = find_locked(host, port);
+    entry_t *e = find_entry_locked(host, port);
 
     if (!e) {
-        return add_locked(host, port, b->uds_path || is_numeric(host));
+        return add_entry_locked(host, port, b->uds_path || is_numeric(host));
     }
     if (e != TAILQ_FIRST(&use_order)) {
         TAILQ_REMOVE(&use_order, e, in_use_order);
@@ -291,8 +291,8 @@ static void publish(const lookup_t *l)
 {
     entry_t *e;
 
-    pthread_mutex_lock(&lock);
-    e = find_locked(l->host, l->port);
+    pthread_mutex_lock(&cache_lock);
+    e = find_entry_locked(l->host, l->port);
     if (e && e->lookup == l) {
         if (l->list) {
             if (e->list && !rp_addr_is_same(e->list, l->list)) {
@@ -304,7 +304,7 @@ static void publish(const lookup_t *l)
         }
         release_lookup_locked(&e->lookup);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&cache_lock);
 }
 
 static apr_status_t release_answer(void *lookup)
@@ -317,13 +317,9 @@ static apr_status_t release_answer(void *lookup)
 static void ask_resolver(void *ctx, apr_pool_t *job_pool)
 {
     lookup_t *l = ctx;
-    int was;
 
     (void)job_pool;
-    /* Nothing else ends a question to a dead name server when the child has to exit. */
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &was);
     l->status = make_list(&l->list, l->host, l->port, false);
-    pthread_setcancelstate(was, NULL);
     publish(l);
 }
 
@@ -409,12 +405,12 @@ static rp_addr_result_t end_query(const rp_backend_t *b, rp_addr_query_t **query
     }
     else {
         *rv = l->status;
-        pthread_mutex_lock(&lock);
-        e = find_locked(host, port);
+        pthread_mutex_lock(&cache_lock);
+        e = find_entry_locked(host, port);
         if (e && e->list) {
             *list = rp_addr_hold(e->list);
         }
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(&cache_lock);
     }
     rp_addr_cancel(query);
     return *list ? RP_ADDR_OK : RP_ADDR_FAIL;
@@ -430,9 +426,9 @@ rp_addr_result_t rp_addr_get(const rp_backend_t *b, bool fresh, rp_addr_query_t 
     if (*query) {
         return rp_offload_is_done((*query)->lookup->job) ? end_query(b, query, list, rv) : RP_ADDR_AGAIN;
     }
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&cache_lock);
     result = begin_locked(b, fresh, query, list, rv);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&cache_lock);
     return result;
 }
 
@@ -449,9 +445,9 @@ void rp_addr_cancel(rp_addr_query_t **query)
     if (!q) {
         return;
     }
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&cache_lock);
     release_lookup_locked(&q->lookup);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&cache_lock);
     free(q);
 }
 
@@ -462,15 +458,15 @@ rp_addr_list_t *rp_addr_find_known(const rp_backend_t *b)
     const char *host = get_key(b, &port);
     entry_t *e;
 
-    pthread_mutex_lock(&lock);
-    e = find_locked(host, port);
+    pthread_mutex_lock(&cache_lock);
+    e = find_entry_locked(host, port);
     if (e && e->list) {
         list = rp_addr_hold(e->list);
         if (get_life(b) > 0 && !e->lookup && !is_current(e, b, false)) {
             (void)start_lookup_locked(e); /* failing, the next one tries again */
         }
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&cache_lock);
     return list;
 }
 
@@ -482,11 +478,11 @@ unsigned rp_addr_get_generation(void)
 static apr_status_t forget_all(void *unused)
 {
     (void)unused;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&cache_lock);
     while (!TAILQ_EMPTY(&use_order)) {
         forget_locked(TAILQ_FIRST(&use_order));
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&cache_lock);
     return APR_SUCCESS;
 }
 

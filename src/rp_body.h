@@ -45,7 +45,8 @@ typedef struct rp_up_t {
     apr_file_t *spool;          /* temporary file, NULL while in memory */
     apr_off_t spooled;
     bool client_chunked;        /* the client used chunked coding */
-    bool has_both;              /* it sent Content-Length too: RFC 9112 6.3, both connections are suspect */
+    bool is_suspect;            /* chunked beside a Content-Length or in HTTP/1.0: somebody before us may see
+                                   another end of the body (RFC 9112 6.1): no connection is used again */
     bool may_wait;              /* prefetching may wait for the client */
     bool wants_spool;           /* whole body first, then Content-Length */
     bool is_read;               /* whole body read from the client */

@@ -50,7 +50,7 @@ static bool read_declared_framing(rp_up_t *up)
             return refuse(up, RP_E_CLIENT_TE, NULL);
         }
         up->client_chunked = true;
-        up->has_both = length != NULL;
+        up->is_suspect = length != NULL || r->proto_num < HTTP_VERSION(1, 1);
     }
     else if (length && !ap_parse_strict_length(&up->length, length)) {
         return refuse(up, RP_E_CLIENT_BODY, "Content-Length is not a number");

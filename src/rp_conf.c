@@ -25,6 +25,8 @@ APLOG_USE_MODULE(revproxy);
     X(pass_inherit)        \
     X(balancer_inherit)
 
+#define DIR_SCALARS(X) X(park_after, 0)
+
 #define DIR_SWITCHES(X) \
     X(preserve_host)    \
     X(add_headers)      \
@@ -92,6 +94,9 @@ void *rp_conf_create_dir(apr_pool_t *p, char *path)
     rp_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     conf->path = path ? apr_pstrdup(p, path) : "";
+#define CREATE(member, value) conf->member = value;
+    DIR_SCALARS(CREATE)
+#undef CREATE
 #define CREATE(member) conf->member = RP_UNSET;
     DIR_SWITCHES(CREATE)
 #undef CREATE
@@ -132,6 +137,11 @@ void *rp_conf_merge_dir(apr_pool_t *p, void *basev, void *addv)
     const rp_dir_conf_t *base = basev, *add = addv;
     rp_dir_conf_t *conf = apr_pmemdup(p, add, sizeof(*add));
 
+#define MERGE(member, value)                                       \
+    conf->member = add->member##_set ? add->member : base->member; \
+    conf->member##_set = add->member##_set || base->member##_set;
+    DIR_SCALARS(MERGE)
+#undef MERGE
 #define MERGE(member) conf->member = add->member != RP_UNSET ? add->member : base->member;
     DIR_SWITCHES(MERGE)
 #undef MERGE
@@ -139,10 +149,6 @@ void *rp_conf_merge_dir(apr_pool_t *p, void *basev, void *addv)
     DIR_MAPPINGS(MERGE)
 #undef MERGE
     conf->route = add->route ? add->route : base->route;
-    if (!add->park_after_set) {
-        conf->park_after = base->park_after;
-        conf->park_after_set = base->park_after_set;
-    }
     conf->error_codes = merge_codes(p, base->error_codes, add->error_codes);
     return conf;
 }

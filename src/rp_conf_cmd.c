@@ -105,148 +105,94 @@ static const char *set_status(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
-/* ---- numbers per server ---- */
+/* ---- numbers ---- */
 
-typedef struct range_t {
+/* A directive with one number: which member, what it may be. */
+typedef struct number_t {
+    enum { AS_INT, AS_LONG, AS_SIZE, AS_TIME } type;
+    bool is_per_dir;            /* member of rp_dir_conf_t, else of rp_server_conf_t */
+    size_t offset, set_offset;
     apr_int64_t min, max;
-    bool is_zero_ok;
-    const char *rule;    /* mod_proxy's words */
+    bool is_zero_ok;            /* although below min */
+    apr_int64_t zero;           /* what 0 stands for then */
+    apr_interval_time_t unit;   /* AS_TIME: of a bare number, microseconds */
+    const char *rule;           /* mod_proxy's words where it has some */
     const char *example;
-} range_t;
+} number_t;
 
-static const char *read_number(cmd_parms *cmd, const char *arg, const range_t *range, apr_int64_t *value)
+#define OF_SERVER(member) .offset = offsetof(rp_server_conf_t, member), .set_offset = offsetof(rp_server_conf_t, member##_set)
+#define OF_DIR(member) \
+    .is_per_dir = true, .offset = offsetof(rp_dir_conf_t, member), .set_offset = offsetof(rp_dir_conf_t, member##_set)
+
+static const number_t timeout = {
+    AS_TIME, OF_SERVER(timeout), .min = 1000, .max = APR_INT32_MAX * (apr_int64_t)APR_USEC_PER_SEC, .unit = APR_USEC_PER_SEC,
+    .rule = "Proxy Timeout must be at least 1 second", .example = "60 (seconds) or 500ms"};
+static const number_t io_buffer = {
+    AS_SIZE, OF_SERVER(io_buffer), .min = 512, .max = APR_INT32_MAX, .is_zero_ok = true, .zero = 8192,
+    .rule = "ProxyIOBufferSize must be >= 512 bytes, or 0 for system default", .example = "8192"};
+static const number_t receive_buffer = {
+    AS_SIZE, OF_SERVER(receive_buffer), .min = 512, .max = APR_INT32_MAX, .is_zero_ok = true,
+    .rule = "ProxyReceiveBufferSize must be >= 512 bytes, or 0 for system default", .example = "65536"};
+static const number_t max_forwards = {
+    AS_LONG, OF_SERVER(max_forwards), .min = APR_INT32_MIN, .max = APR_INT32_MAX,
+    .rule = "ProxyMaxForwards must be a number, negative for none", .example = "10"};
+static const number_t head_max = {
+    AS_SIZE, OF_SERVER(head_max), .min = 1024, .max = 16 * 1024 * 1024,
+    .rule = "RevProxyResponseHeadMax must be 1024 to 16777216 bytes", .example = "131072"};
+static const number_t fields_max = {
+    AS_INT, OF_SERVER(fields_max), .min = 1, .max = 100000,
+    .rule = "RevProxyResponseFieldsMax must be 1 to 100000", .example = "500"};
+static const number_t park_after = {
+    AS_TIME, OF_DIR(park_after), .min = 0, .max = 60 * APR_USEC_PER_SEC, .unit = 1000,
+    .rule = "RevProxyParkAfter must be 0 to 60 seconds", .example = "2 (milliseconds) or 2ms"};
+
+static const char *read_number(const number_t *number, const char *arg, apr_int64_t *value)
 {
-    const char *wrong = rp_conf_parse_number(arg, value);
+    const char *wrong = number->type == AS_TIME ? rp_conf_parse_time(arg, number->unit, value)
+                                                : rp_conf_parse_number(arg, value);
 
-    if (!wrong && (*value < range->min || *value > range->max) && !(range->is_zero_ok && *value == 0)) {
-        wrong = "is out of range";
+    if (wrong) {
+        return wrong;
     }
-    return wrong ? apr_psprintf(cmd->pool, "%s: '%s' %s; write for example %s %s", range->rule, arg, wrong,
-                                cmd->cmd->name, range->example)
-                 : NULL;
+    if (number->is_zero_ok && *value == 0) {
+        *value = number->zero;
+        return NULL;
+    }
+    return *value < number->min || *value > number->max ? "is out of range" : NULL;
 }
 
-static const char *set_timeout(cmd_parms *cmd, void *dir, const char *arg)
+static void store_number(const number_t *number, char *conf, apr_int64_t value)
 {
-    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
-    rp_server_conf_t *conf = rp_conf_of(cmd);
+    void *member = conf + number->offset;
 
-    (void)dir;
+    switch (number->type) {
+    case AS_INT: *(int *)member = (int)value; break;
+    case AS_LONG: *(long *)member = (long)value; break;
+    case AS_SIZE: *(apr_size_t *)member = (apr_size_t)value; break;
+    case AS_TIME: *(apr_interval_time_t *)member = value; break;
+    }
+    *(bool *)(conf + number->set_offset) = true;
+}
+
+static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const number_t *number = cmd->info;
+    const char *err = rp_conf_enter(cmd, number->is_per_dir ? RP_PLACE_ANY : RP_PLACE_SERVER);
+    apr_int64_t value;
+
     if (err) {
         return err;
     }
-    err = rp_conf_parse_time(arg, APR_USEC_PER_SEC, &conf->timeout);
-    if (!err && (conf->timeout < 1000 || conf->timeout > (apr_int64_t)APR_INT32_MAX * APR_USEC_PER_SEC)) {
-        err = "is out of range";
-    }
+    err = read_number(number, arg, &value);
     if (err) {
-        return apr_psprintf(cmd->pool, "Proxy Timeout must be at least 1 second: '%s' %s; write for example "
-                            "%s 60 (seconds) or %s 500ms", arg, err, cmd->cmd->name, cmd->cmd->name);
+        return apr_psprintf(cmd->pool, "%s: '%s' %s; write for example %s %s", number->rule, arg, err, cmd->cmd->name,
+                            number->example);
     }
-    conf->timeout_set = true;
+    store_number(number, number->is_per_dir ? dir : (void *)rp_conf_of(cmd), value);
     return NULL;
 }
 
-static const char *set_park_after(cmd_parms *cmd, void *dirv, const char *arg)
-{
-    rp_dir_conf_t *dir = dirv;
-    const char *err = rp_conf_enter(cmd, RP_PLACE_ANY);
-
-    if (err) {
-        return err;
-    }
-    err = rp_conf_parse_time(arg, 1000, &dir->park_after);
-    if (!err && (dir->park_after < 0 || dir->park_after > apr_time_from_sec(60))) {
-        err = "is out of range (0 to 60s)";
-    }
-    dir->park_after_set = true;
-    return err ? apr_psprintf(cmd->pool, "RevProxyParkAfter: '%s' %s; write for example RevProxyParkAfter 2ms", arg, err)
-               : NULL;
-}
-
-static const char *set_io_buffer(cmd_parms *cmd, void *dir, const char *arg)
-{
-    static const range_t range = {512, APR_INT32_MAX, true,
-                                  "ProxyIOBufferSize must be >= 512 bytes, or 0 for system default", "8192"};
-    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
-    rp_server_conf_t *conf = rp_conf_of(cmd);
-    apr_int64_t value;
-
-    (void)dir;
-    if (err || (err = read_number(cmd, arg, &range, &value))) {
-        return err;
-    }
-    conf->io_buffer = value ? (apr_size_t)value : 8192;
-    conf->io_buffer_set = true;
-    return NULL;
-}
-
-static const char *set_receive_buffer(cmd_parms *cmd, void *dir, const char *arg)
-{
-    static const range_t range = {512, APR_INT32_MAX, true,
-                                  "ProxyReceiveBufferSize must be >= 512 bytes, or 0 for system default", "65536"};
-    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
-    rp_server_conf_t *conf = rp_conf_of(cmd);
-    apr_int64_t value;
-
-    (void)dir;
-    if (err || (err = read_number(cmd, arg, &range, &value))) {
-        return err;
-    }
-    conf->receive_buffer = (apr_size_t)value;
-    conf->receive_buffer_set = true;
-    return NULL;
-}
-
-static const char *set_max_forwards(cmd_parms *cmd, void *dir, const char *arg)
-{
-    static const range_t range = {APR_INT32_MIN, APR_INT32_MAX, false,
-                                  "ProxyMaxForwards must be a number, negative for none", "10"};
-    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
-    rp_server_conf_t *conf = rp_conf_of(cmd);
-    apr_int64_t value;
-
-    (void)dir;
-    if (err || (err = read_number(cmd, arg, &range, &value))) {
-        return err;
-    }
-    conf->max_forwards = (long)value;
-    conf->max_forwards_set = true;
-    return NULL;
-}
-
-static const char *set_head_max(cmd_parms *cmd, void *dir, const char *arg)
-{
-    static const range_t range = {1024, 16 * 1024 * 1024, false,
-                                  "RevProxyResponseHeadMax must be 1024 to 16777216 bytes", "131072"};
-    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
-    rp_server_conf_t *conf = rp_conf_of(cmd);
-    apr_int64_t value;
-
-    (void)dir;
-    if (err || (err = read_number(cmd, arg, &range, &value))) {
-        return err;
-    }
-    conf->head_max = (apr_size_t)value;
-    conf->head_max_set = true;
-    return NULL;
-}
-
-static const char *set_fields_max(cmd_parms *cmd, void *dir, const char *arg)
-{
-    static const range_t range = {1, 100000, false, "RevProxyResponseFieldsMax must be 1 to 100000", "500"};
-    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
-    rp_server_conf_t *conf = rp_conf_of(cmd);
-    apr_int64_t value;
-
-    (void)dir;
-    if (err || (err = read_number(cmd, arg, &range, &value))) {
-        return err;
-    }
-    conf->fields_max = (int)value;
-    conf->fields_max_set = true;
-    return NULL;
-}
+#define NUMBER(name) ((void *)&name)
 
 /* ---- mappings ---- */
 
@@ -472,12 +418,12 @@ const command_rec rp_conf_commands[] = {
     TWO(AP_INIT_ITERATE, "ProxyErrorOverride", set_error_override, NULL,
         "On (and status codes) to answer a backend's errors with our own error pages"),
     TWO(AP_INIT_TAKE1, "ProxyVia", set_via, NULL, "Via header: off | on | full | block"),
-    TWO(AP_INIT_TAKE1, "ProxyTimeout", set_timeout, NULL, "seconds to wait for a backend, instead of Timeout"),
+    TWO(AP_INIT_TAKE1, "ProxyTimeout", set_number, NUMBER(timeout), "seconds to wait for a backend, instead of Timeout"),
     TWO(AP_INIT_TAKE1, "ProxyBadHeader", set_bad_header, NULL, "malformed response header: IsError | Ignore | StartBody"),
-    TWO(AP_INIT_TAKE1, "ProxyMaxForwards", set_max_forwards, NULL, "Max-Forwards for requests without it"),
+    TWO(AP_INIT_TAKE1, "ProxyMaxForwards", set_number, NUMBER(max_forwards), "Max-Forwards for requests without it"),
     TWO(AP_INIT_TAKE1, "ProxyStatus", set_status, NULL, "backends in mod_status's page: off | on | full"),
-    TWO(AP_INIT_TAKE1, "ProxyIOBufferSize", set_io_buffer, NULL, "bytes to read from a backend at once"),
-    TWO(AP_INIT_TAKE1, "ProxyReceiveBufferSize", set_receive_buffer, NULL, "bytes of a backend socket's receive buffer"),
+    TWO(AP_INIT_TAKE1, "ProxyIOBufferSize", set_number, NUMBER(io_buffer), "bytes to read from a backend at once"),
+    TWO(AP_INIT_TAKE1, "ProxyReceiveBufferSize", set_number, NUMBER(receive_buffer), "bytes of a backend socket's receive buffer"),
     TWO(AP_INIT_TAKE1, "ProxySourceAddress", set_source_address, NULL, "local address of connections to backends"),
     TWO(AP_INIT_ITERATE, "ProxyBlock", add_blocked, NULL, "words or hosts that no target's host may contain"),
     TWO(AP_INIT_FLAG, "ProxyRequests", set_requests, NULL, "Off: this is never a forward proxy"),
@@ -495,11 +441,11 @@ const command_rec rp_conf_commands[] = {
     TWO(AP_INIT_RAW_ARGS, "HeartbeatStorage", refuse, RP_NO_GROUPS, "not in this version"),
     AP_INIT_FLAG("RevProxyPark", set_dir_switch, DIR_SWITCH(park), ANYWHERE,
                  "Off to let requests wait in their threads"),
-    AP_INIT_TAKE1("RevProxyParkAfter", set_park_after, NULL, ANYWHERE,
+    AP_INIT_TAKE1("RevProxyParkAfter", set_number, NUMBER(park_after), ANYWHERE,
                   "how long a request waits in its thread before it is parked (1ms)"),
-    AP_INIT_TAKE1("RevProxyResponseHeadMax", set_head_max, NULL, ANYWHERE,
+    AP_INIT_TAKE1("RevProxyResponseHeadMax", set_number, NUMBER(head_max), ANYWHERE,
                   "bytes that a response head from a backend may have (131072)"),
-    AP_INIT_TAKE1("RevProxyResponseFieldsMax", set_fields_max, NULL, ANYWHERE,
+    AP_INIT_TAKE1("RevProxyResponseFieldsMax", set_number, NUMBER(fields_max), ANYWHERE,
                   "header fields that a response from a backend may have (500)"),
     {.name = NULL},
 };

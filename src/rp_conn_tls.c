@@ -1,6 +1,7 @@
 #include "rp_conn_int.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,14 +12,10 @@
 #include "http_config.h"
 #include "http_connection.h"
 #include "http_core.h"
-#include "http_log.h"
 #include "http_protocol.h"
 #include "http_ssl.h"
 #include "rp_offload.h"
 #include "util_filter.h"
-
-extern module AP_MODULE_DECLARE_DATA revproxy_module;
-APLOG_USE_MODULE(revproxy);
 
 /* Plain bytes given to the TLS layer at once: one record. */
 #define WRITE_MAX 16384

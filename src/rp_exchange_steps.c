@@ -106,12 +106,25 @@ static bool may_trace(rp_exchange_t *x, rp_step_t *next)
     return true;
 }
 
+/* What no backend should ever see. */
+static rp_err_t check_client(const request_rec *r)
+{
+    if (r->method_number == M_CONNECT) {
+        return RP_E_CLIENT_METHOD;
+    }
+    /* HTTP/2 has version 2.0 rightly, and comes as a stream. */
+    if (!r->connection->master && r->proto_num >= HTTP_VERSION(2, 0)) {
+        return RP_E_CLIENT_VERSION;
+    }
+    return RP_E_NONE;
+}
+
 /* Reasons to use a connection for this request only (compat 12.4). */
 static bool is_single_use(const rp_exchange_t *x)
 {
     bool is_first = x->r->connection->keepalives == 0;
 
-    return x->is_http10 || has_env(x, "proxy-nokeepalive") || x->r->main || x->up.has_both ||
+    return x->is_http10 || has_env(x, "proxy-nokeepalive") || x->r->main || x->up.is_suspect ||
            (is_first && has_env(x, "proxy-initial-not-pooled"));
 }
 
@@ -132,7 +145,11 @@ static rp_step_t step_prepare(rp_exchange_t *x)
     request_rec *r = x->r;
     rp_step_t next;
     int result = OK;
+    rp_err_t err = check_client(r);
 
+    if (err != RP_E_NONE) {
+        return rp_exchange_fail_with(x, err);
+    }
     x->is_http10 = has_env(x, "force-proxy-request-1.0");
     if (!rp_up_init(&x->up, &x->client, x->is_http10)) {
         return rp_exchange_fail(x, &x->up.fault);
@@ -142,6 +159,9 @@ static rp_step_t step_prepare(rp_exchange_t *x)
     }
     if (!passes_max_forwards(x, &result)) {
         return result == OK ? rp_exchange_end(x, answer_locally(r)) : rp_exchange_fail_with(x, RP_E_MAX_FORWARDS);
+    }
+    if (x->up.is_suspect) {
+        r->connection->keepalive = AP_CONN_CLOSE;
     }
     x->is_closing = is_single_use(x);
     x->wants_fresh = x->r->connection->keepalives == 0 && has_env(x, "proxy-initial-not-pooled");

@@ -32,7 +32,7 @@ static void report(const lint_t *lint, int level, const rp_route_t *route, const
     va_start(args, fmt);
     text = apr_pvsprintf(lint->p, fmt, args);
     va_end(args);
-    ap_log_error(APLOG_MARK, level, 0, lint->main, "%s:%d: ProxyPass%s %s %s: %s", route->file, route->line,
+    ap_log_error(APLOG_MARK, level, 0, lint->main, "lint: %s:%d: ProxyPass%s %s %s: %s", route->file, route->line,
                  route->regex ? "Match" : "", route->path, route->raw_target, text);
 }
 

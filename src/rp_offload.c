@@ -1,5 +1,6 @@
 #include "rp_offload.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,28 +18,28 @@
 #define THREADS_MAX 64
 /* mod_ssl and name service modules keep large buffers on the stack. */
 #define STACK_BYTES (1024 * 1024)
-/* How long a child's end waits for calls that are neither interrupted by the shutdown of their
- * socket nor by cancellation. */
-#define STOP_SECONDS 1
+/* How long a child's end waits for its helper threads: those that have nothing to do, or whose
+ * socket is shut down, need less. A name look-up cannot be interrupted. */
+#define STOP_MILLISECONDS 300
 
 typedef enum { JOB_MADE, JOB_QUEUED, JOB_RUNNING, JOB_DONE } job_state_t;
 
 struct rp_offload_job_t {
-    TAILQ_ENTRY(rp_offload_job_t) link; /* in queue or running; under lock */
+    TAILQ_ENTRY(rp_offload_job_t) link; /* in queue or running; under job_lock */
     apr_pool_t *pool;
     rp_offload_fn fn;
     void *ctx;
-    job_state_t state;  /* under lock */
-    bool is_dropped;    /* under lock */
+    job_state_t state;  /* under job_lock */
+    bool is_dropped;    /* under job_lock */
     atomic_bool is_done;
     int done_fd;
-    int socket;         /* -1: none; under lock once queued */
+    int socket;         /* -1: none; under job_lock once queued */
 };
 
 TAILQ_HEAD(job_list, rp_offload_job_t);
 
-/* lock protects everything here, and the fields of jobs said to be under it. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* job_lock protects everything here, and the fields of jobs said to be under it. */
+static pthread_mutex_t job_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_work = PTHREAD_COND_INITIALIZER;
 static struct job_list queue = TAILQ_HEAD_INITIALIZER(queue);
 static struct job_list running = TAILQ_HEAD_INITIALIZER(running);
@@ -68,7 +69,7 @@ static void run_job(rp_offload_job_t *job)
 
     job->fn(job->ctx, job->pool);
 
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&job_lock);
     TAILQ_REMOVE(&running, job, link);
     job->state = JOB_DONE;
     is_last = job->is_dropped;
@@ -78,7 +79,7 @@ static void run_job(rp_offload_job_t *job)
          * who saw is_done does not close the descriptor before. */
         (void)!write(job->done_fd, &one, sizeof(one));
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&job_lock);
 
     if (is_last) {
         destroy_job(job);
@@ -91,7 +92,7 @@ static rp_offload_job_t *wait_for_job_locked(void)
 
     idle_count++;
     while (TAILQ_EMPTY(&queue) && !is_stopping) {
-        pthread_cond_wait(&has_work, &lock);
+        pthread_cond_wait(&has_work, &job_lock);
     }
     idle_count--;
     if (is_stopping) {
@@ -108,15 +109,12 @@ static rp_offload_job_t *wait_for_job_locked(void)
 static void *serve_jobs(void *unused)
 {
     rp_offload_job_t *job;
-    int was;
 
     (void)unused;
-    /* A job's function may allow its cancellation around a call that nothing else ends. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
     for (;;) {
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(&job_lock);
         job = wait_for_job_locked();
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(&job_lock);
         if (!job) {
             return NULL;
         }
@@ -151,13 +149,23 @@ static apr_status_t start_thread_locked(void)
     return thread_count > 0 ? APR_SUCCESS : rv;
 }
 
-static void stop_threads(void)
+/* A thread that is left behind may return from its call while the process is still on its way
+ * out: this code has to be there then. */
+static void pin_module(void)
 {
-    struct timespec until;
-    rp_offload_job_t *job;
-    int i, n;
+    Dl_info info;
 
-    pthread_mutex_lock(&lock);
+    if (dladdr((void *)&running, &info)) {
+        (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    }
+}
+
+static int stop_all(void)
+{
+    rp_offload_job_t *job;
+    int n;
+
+    pthread_mutex_lock(&job_lock);
     is_stopping = true;
     n = thread_count;
     thread_count = 0;
@@ -165,15 +173,25 @@ static void stop_threads(void)
     TAILQ_FOREACH(job, &running, link) {
         interrupt_locked(job);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&job_lock);
+    return n;
+}
+
+static void stop_threads(void)
+{
+    struct timespec until;
+    bool is_left_behind = false;
+    int i, n = stop_all();
 
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_SECONDS;
+    until.tv_nsec += STOP_MILLISECONDS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
     for (i = 0; i < n; i++) {
-        pthread_cancel(threads[i]);
+        is_left_behind |= pthread_timedjoin_np(threads[i], NULL, &until) != 0;
     }
-    for (i = 0; i < n; i++) {
-        (void)pthread_timedjoin_np(threads[i], NULL, &until);
+    if (is_left_behind) {
+        pin_module();
     }
 }
 
@@ -186,9 +204,9 @@ static apr_status_t stop_at_exit(void *unused)
 
 apr_status_t rp_offload_child_init(apr_pool_t *pchild)
 {
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&job_lock);
     is_stopping = false;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&job_lock);
     apr_pool_cleanup_register(pchild, NULL, stop_at_exit, apr_pool_cleanup_null);
     return APR_SUCCESS;
 }
@@ -233,7 +251,7 @@ apr_status_t rp_offload_run(rp_offload_job_t *job, rp_offload_fn fn, void *ctx)
 
     job->fn = fn;
     job->ctx = ctx;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&job_lock);
     if (is_stopping) {
         rv = APR_EOF;
     }
@@ -246,7 +264,7 @@ apr_status_t rp_offload_run(rp_offload_job_t *job, rp_offload_fn fn, void *ctx)
         queued_count++;
         pthread_cond_signal(&has_work);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&job_lock);
     return rv;
 }
 
@@ -269,7 +287,7 @@ void rp_offload_drop(rp_offload_job_t **job)
     if (!j) {
         return;
     }
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&job_lock);
     if (j->state == JOB_QUEUED) {
         TAILQ_REMOVE(&queue, j, link);
         queued_count--;
@@ -279,7 +297,7 @@ void rp_offload_drop(rp_offload_job_t **job)
         is_last = false;
         interrupt_locked(j);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&job_lock);
     if (is_last) {
         destroy_job(j);
     }

@@ -14,7 +14,7 @@
 #include "apr_hash.h"
 #include "apr_time.h"
 
-#define BUCKETS 256
+#define POOL_BUCKETS 256
 /* Idle connections kept for a backend without max= and smax=, at least. */
 #define KEEP_MIN 1024
 /* How often the idle connections that nobody asks for are looked at. */
@@ -65,9 +65,9 @@ struct rp_pool_t {
 LIST_HEAD(pool_bucket, rp_pool_t);
 TAILQ_HEAD(pool_list, rp_pool_t);
 
-/* registry_lock protects buckets, registry and holders. */
+/* registry_lock protects pool_buckets, registry and holders. */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct pool_bucket buckets[BUCKETS];
+static struct pool_bucket pool_buckets[POOL_BUCKETS];
 static struct pool_list registry = TAILQ_HEAD_INITIALIZER(registry);
 static _Atomic apr_time_t next_sweep;
 
@@ -115,7 +115,7 @@ static void set_limits(rp_pool_t *p)
     }
 }
 
-static bool is_same_text(const char *a, const char *b)
+bool rp_pool_is_same_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
@@ -134,14 +134,14 @@ static bool is_same_kind(const rp_options_t *a, const rp_options_t *b)
 static bool serves(const rp_pool_t *p, const rp_backend_t *b)
 {
     return p->is_tls == b->is_tls && p->port == b->port && strcmp(p->host, b->host) == 0
-        && is_same_text(p->uds_path, b->uds_path) && is_same_kind(&p->opt, &b->opt);
+        && rp_pool_is_same_text(p->uds_path, b->uds_path) && is_same_kind(&p->opt, &b->opt);
 }
 
-static struct pool_bucket *get_bucket(const char *host, apr_port_t port)
+static struct pool_bucket *get_pool_bucket(const char *host, apr_port_t port)
 {
     apr_ssize_t len = APR_HASH_KEY_STRING;
 
-    return &buckets[(apr_hashfunc_default(host, &len) + port) % BUCKETS];
+    return &pool_buckets[(apr_hashfunc_default(host, &len) + port) % POOL_BUCKETS];
 }
 
 /* --- pools -------------------------------------------------------------------------------- */
@@ -175,7 +175,7 @@ static void free_pool(rp_pool_t *p)
 
 rp_pool_t *rp_pool_hold(const rp_backend_t *b)
 {
-    struct pool_bucket *bucket = get_bucket(b->host, b->port);
+    struct pool_bucket *bucket = get_pool_bucket(b->host, b->port);
     rp_pool_t *p;
 
     pthread_mutex_lock(&registry_lock);

@@ -10,7 +10,7 @@
 /* Hosts of such targets may come from the client, each costs some KB and its idle connections
  * descriptors: more than any honest set of hosts, less than would hurt. */
 #define DYNAMIC_MAX 1024
-#define BUCKETS 256
+#define DYNAMIC_BUCKETS 256
 
 /* A backend made at run time. backend is its first member: rp_pool_get_dynamic leads back. */
 typedef struct dynamic_t {
@@ -26,10 +26,10 @@ LIST_HEAD(dynamic_bucket, dynamic_t);
 TAILQ_HEAD(dynamic_list, dynamic_t);
 
 /* Protects everything here. Taken before the registry's lock. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct dynamic_bucket buckets[BUCKETS];
+static pthread_mutex_t dynamic_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dynamic_bucket dynamic_buckets[DYNAMIC_BUCKETS];
 static struct dynamic_list unused = TAILQ_HEAD_INITIALIZER(unused); /* dropped longest ago first */
-static int count;
+static int dynamic_count;
 
 static void set_default_options(rp_options_t *opt)
 {
@@ -41,11 +41,6 @@ static void set_default_options(rp_options_t *opt)
     opt->io_buffer = 8192;
     opt->loadfactor = 100;
     opt->route = opt->redirect = "";
-}
-
-static bool is_same_text(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 static bool is_same_times(const rp_options_t *a, const rp_options_t *b)
@@ -63,22 +58,22 @@ static bool is_same_options(const rp_options_t *a, const rp_options_t *b)
         && a->io_buffer == b->io_buffer && a->receive_buffer == b->receive_buffer
         && a->field_size == b->field_size && a->loadfactor == b->loadfactor && a->lbset == b->lbset
         && a->status_set == b->status_set && a->status_clear == b->status_clear
-        && is_same_text(a->route, b->route) && is_same_text(a->redirect, b->redirect)
-        && is_same_text(a->upgrade, b->upgrade);
+        && rp_pool_is_same_text(a->route, b->route) && rp_pool_is_same_text(a->redirect, b->redirect)
+        && rp_pool_is_same_text(a->upgrade, b->upgrade);
 }
 
 static bool is_same_backend(const rp_backend_t *a, const rp_backend_t *b)
 {
     return a->server == b->server && a->port == b->port && strcmp(a->host, b->host) == 0
-        && strcmp(a->scheme, b->scheme) == 0 && is_same_text(a->uds_path, b->uds_path)
+        && strcmp(a->scheme, b->scheme) == 0 && rp_pool_is_same_text(a->uds_path, b->uds_path)
         && is_same_options(&a->opt, &b->opt);
 }
 
-static struct dynamic_bucket *get_bucket(const rp_backend_t *b)
+static struct dynamic_bucket *get_dynamic_bucket(const rp_backend_t *b)
 {
     apr_ssize_t len = APR_HASH_KEY_STRING;
 
-    return &buckets[(apr_hashfunc_default(b->host, &len) + b->port) % BUCKETS];
+    return &dynamic_buckets[(apr_hashfunc_default(b->host, &len) + b->port) % DYNAMIC_BUCKETS];
 }
 
 static const char *format_name(apr_pool_t *p, const rp_backend_t *b)
@@ -93,7 +88,7 @@ static const char *format_name(apr_pool_t *p, const rp_backend_t *b)
 }
 
 /* model: what to find, with borrowed strings. */
-static dynamic_t *add_locked(const rp_backend_t *model)
+static dynamic_t *add_dynamic_locked(const rp_backend_t *model)
 {
     apr_pool_t *p;
     dynamic_t *d;
@@ -110,16 +105,16 @@ static dynamic_t *add_locked(const rp_backend_t *model)
     d->backend.uds_path = apr_pstrdup(p, model->uds_path);
     d->backend.name = format_name(p, model);
     d->pool = rp_pool_hold(&d->backend);
-    LIST_INSERT_HEAD(get_bucket(model), d, in_bucket);
-    count++;
+    LIST_INSERT_HEAD(get_dynamic_bucket(model), d, in_bucket);
+    dynamic_count++;
     return d;
 }
 
-static dynamic_t *find_locked(const rp_backend_t *model)
+static dynamic_t *find_dynamic_locked(const rp_backend_t *model)
 {
     dynamic_t *d;
 
-    LIST_FOREACH(d, get_bucket(model), in_bucket) {
+    LIST_FOREACH(d, get_dynamic_bucket(model), in_bucket) {
         if (is_same_backend(&d->backend, model)) {
             return d;
         }
@@ -127,11 +122,11 @@ static dynamic_t *find_locked(const rp_backend_t *model)
     return NULL;
 }
 
-static void unlink_locked(dynamic_t *d)
+static void unlink_dynamic_locked(dynamic_t *d)
 {
     TAILQ_REMOVE(&unused, d, in_unused);
     LIST_REMOVE(d, in_bucket);
-    count--;
+    dynamic_count--;
 }
 
 static void destroy(dynamic_t *d)
@@ -142,20 +137,20 @@ static void destroy(dynamic_t *d)
 
 static dynamic_t *hold_locked(const rp_backend_t *model, dynamic_t **evicted)
 {
-    dynamic_t *d = find_locked(model);
+    dynamic_t *d = find_dynamic_locked(model);
 
     if (d && d->refs == 0) {
         TAILQ_REMOVE(&unused, d, in_unused);
     }
     if (!d) {
-        if (count >= DYNAMIC_MAX) {
+        if (dynamic_count >= DYNAMIC_MAX) {
             *evicted = TAILQ_FIRST(&unused);
             if (!*evicted) {
                 return NULL;
             }
-            unlink_locked(*evicted);
+            unlink_dynamic_locked(*evicted);
         }
-        d = add_locked(model);
+        d = add_dynamic_locked(model);
     }
     d->refs++;
     return d;
@@ -183,9 +178,9 @@ rp_backend_t *rp_pool_hold_dynamic(server_rec *s, const char *scheme, const char
     else {
         set_default_options(&model.opt);
     }
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&dynamic_lock);
     d = hold_locked(&model, &evicted);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&dynamic_lock);
     if (evicted) {
         destroy(evicted);
     }
@@ -200,11 +195,11 @@ void rp_pool_drop_dynamic(rp_backend_t **b)
     if (!d) {
         return;
     }
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&dynamic_lock);
     if (--d->refs == 0) {
         TAILQ_INSERT_TAIL(&unused, d, in_unused);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&dynamic_lock);
 }
 
 rp_pool_t *rp_pool_get_dynamic(const rp_backend_t *b)
@@ -216,9 +211,9 @@ int rp_pool_count_dynamic(void)
 {
     int n;
 
-    pthread_mutex_lock(&lock);
-    n = count;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&dynamic_lock);
+    n = dynamic_count;
+    pthread_mutex_unlock(&dynamic_lock);
     return n;
 }
 
@@ -226,12 +221,12 @@ void rp_pool_forget_dynamic(void)
 {
     dynamic_t *d;
 
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&dynamic_lock);
     while ((d = TAILQ_FIRST(&unused))) {
-        unlink_locked(d);
-        pthread_mutex_unlock(&lock);
+        unlink_dynamic_locked(d);
+        pthread_mutex_unlock(&dynamic_lock);
         destroy(d);
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(&dynamic_lock);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&dynamic_lock);
 }

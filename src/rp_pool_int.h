@@ -18,6 +18,9 @@ rp_pool_t *rp_pool_hold(const rp_backend_t *b);
 /* Closes the idle connections when nobody else holds it. *pool becomes NULL. */
 void rp_pool_release(rp_pool_t **pool);
 
+/* Equal, or both NULL. */
+bool rp_pool_is_same_text(const char *a, const char *b);
+
 /* The pool of a backend from rp_pool_hold_dynamic. */
 rp_pool_t *rp_pool_get_dynamic(const rp_backend_t *b);
 int rp_pool_count_dynamic(void);

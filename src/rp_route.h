@@ -40,9 +40,9 @@ typedef struct rp_target_t {
 
 /* Hooks (registered in the face file). Phase behaviour: compat sections 1.2, 3, 4. Their places:
  *
- *   pre_translate_name, translate_name: APR_HOOK_FIRST, after mod_rewrite.c, before mod_proxy.c
- *   map_to_storage, handler:            APR_HOOK_FIRST, before mod_proxy.c
- *   fixups:                             APR_HOOK_FIRST, after mod_rewrite.c, before mod_proxy.c
+ *   pre_translate_name:      APR_HOOK_MIDDLE, before mod_proxy.c
+ *   translate_name, fixups:  APR_HOOK_FIRST, after mod_rewrite.c, before mod_proxy.c
+ *   map_to_storage, handler: APR_HOOK_FIRST, before mod_proxy.c
  *
  * "Before mod_proxy.c" matters where the real one is loaded too: each hook leaves to it what its
  * directives claimed, and what has a scheme that is not ours. */

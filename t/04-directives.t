@@ -53,7 +53,7 @@ for my $switches ($header =~ /^\s*rp_switch_t ([^;]+);/mg) {
 }
 push @members, $header =~ /apr_array_header_t \*(\w+);\s+\/\* rp_mapping_t/g;
 cmp_ok scalar(@members), '>=', 18, 'members found in the header';
-is join(' ', grep { $source !~ /^\s+X\($_\b/m } @members), '', 'all are created and merged';
+is join(' ', grep { $source !~ /\bX\($_\b/ } @members), '', 'all are created and merged';
 
 SKIP: {
     skip 'no README yet', 1 if !-e 'README';
@@ -62,7 +62,7 @@ SKIP: {
 }
 
 # The reference itself.
-my ($ok, $output) = RevProxy->configtest(config => $reference);
+my ($ok, $output) = RevProxy->configtest(config => $reference, modules => ['authz_host']);
 ok $ok, 'configtest accepts reference.conf' or diag $output;
 unlike $output, qr/\brevproxy:(?:warn|error)/, 'without a warning';
 

@@ -105,7 +105,7 @@ sends '/mt;v=1/a;w=2/b?q=1', '/mt;v=1/a;w=2/b?q=1', 'parameters are kept';
 sends '/mt;j=1',       '/mt', 'but not where nothing follows';
 sends '/mtx',          404;
 sends '/mt/a;x/../b',  '/mt/b', 'httpd resolves plain dots first';
-sends '/mt/a/..;y/b',  '/mt/a/..;y/b', 'matched as resolved, sent as it came';
+sends '/mt/a/..;y/b',  '/mt/b', 'dots with parameters are resolved';
 sends '/mt/a/..;/sec/x', 403, 'access control sees it resolved';
 sends '/mt/..;/x',     404, 'out of the prefix';
 sends '/..;/mt/x',     404, 'above the root';

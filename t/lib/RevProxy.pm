@@ -58,7 +58,7 @@ use RevProxy::Client;
 use RevProxy::Backend;
 
 use Exporter 'import';
-our @EXPORT = qw(front only_ours ours);
+our @EXPORT = qw(front mpm only_ours ours);
 
 our %CHILDREN;       # processes of ours besides httpd: pid => what it is
 our $SLOW;           # by how much a sanitizer stretches times
@@ -80,6 +80,11 @@ BEGIN {
 
 What serves C<ProxyPass>: "revproxy", "mod_proxy" or "none".
 
+=head2 mpm
+
+The MPM that the tests run under. What cannot work under one (HTTP/2 under prefork) says so:
+C<plan skip_all =E<gt> '...' if mpm eq 'prefork'>.
+
 =head2 ours($value, mod_proxy => $value, $why)
 
 The first value with our module, the second with the stock ones, for what differs on purpose:
@@ -93,6 +98,7 @@ Assertions that the stock modules cannot meet; under RP_FRONT=mod_proxy one skip
 =cut
 
 sub front { return $ENV{RP_FRONT} || 'revproxy' }
+sub mpm   { return $ENV{RP_MPM}   || 'event' }
 
 sub ours {
     my ($ours, $other, $theirs) = @_;
@@ -212,7 +218,7 @@ sub prepare {
     my ($class, %opt) = @_;
     watch_time();
     my $self = bless {
-        front => front(), mpm => $ENV{RP_MPM} || 'event', threads => 16, timeout => 20, config => '',
+        front => front(), mpm => mpm(), threads => 16, timeout => 20, config => '',
         docs => {}, files => {}, env => {}, defines => [], claims => [], ports => {}, %opt,
         modules => [ @{ $opt{modules} || [] } ], backends => { %{ $opt{backends} || {} } }, owner => $$,
     }, $class;
@@ -306,7 +312,7 @@ sub frame {
         'LogFormat "%h \"%r\" %>s %b %D" harness', "CustomLog $dir/logs/access.log harness",
         'LogFormat "%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\"" combined',
         "Timeout $self->{timeout}", 'KeepAlive On', 'MaxKeepAliveRequests 0', 'KeepAliveTimeout 20', 'GracefulShutdownTimeout 5',
-        grep({ $_ eq 'ssl' } @{ $self->{modules} }) ? 'SSLSessionCache none' : (),
+        grep({ $_ eq 'ssl' } @{ $self->{modules} }) ? "SSLSessionCache shmcb:$dir/run/ssl(65536)" : (),
         $self->{process} // $self->process_lines, "Include $dir/conf/test.conf", '';
 }
 

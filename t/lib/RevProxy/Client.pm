@@ -63,7 +63,7 @@ sub tls_socket {
         open STDIN,  '<&', $theirs;
         open STDOUT, '>&', $theirs;
         open STDERR, '>', '/dev/null';
-        my @command = ('openssl', 's_client', '-quiet', '-connect', ($opt{host} || '127.0.0.1') . ":$opt{port}",
+        my @command = ('openssl', 's_client', '-quiet', '-no_ign_eof', '-connect', ($opt{host} || '127.0.0.1') . ":$opt{port}",
             ref $opt{tls} ? @{ $opt{tls} } : ());
         { no warnings 'exec'; exec { $command[0] } @command }
         POSIX::_exit(127);

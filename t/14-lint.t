@@ -1,0 +1,134 @@
+# Suspicious but legal settings are named at configtest, with file, line and what to write; sound ones
+# are not. -D DUMP_REVPROXY prints the routes.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use RevProxy;
+
+plan skip_all => 'mod_proxy has no such reports' if front() eq 'mod_proxy';
+
+sub lint {
+    my ($config, %opt) = @_;
+    my ($ok, $output) = RevProxy->configtest(config => "$config\n", %opt);
+    $ok or return "refused: $output";
+    return join '', map { "$_\n" } grep { /\brevproxy:/ } split /\n/, $output;
+}
+
+# [configuration, line, level, what is said]
+my @suspicious = (
+    [ "ProxyPass / http://a/\nProxyPass /x http://b", 2, 'warn', qr{/x http://b: never used: ProxyPass / http://a/ \(.*:1\) comes first} ],
+    [ "ProxyPass /x http://a\nProxyPass /x/y !", 2, 'warn', qr{never used} ],
+    [ "ProxyPass / http://a/\nProxyPassMatch ^/x http://b", 2, 'warn', qr{never used} ],
+    [ "ProxyPass / http://a/\n<VirtualHost *:80>\nProxyPass /x/ http://b/\n</VirtualHost>", 3, 'warn', qr{never used} ],
+    [ 'ProxyPass /x/ http://a', 1, 'warn', qr{/x/x becomes the host of http://ax, which lets clients choose the host: write http://a/$} ],
+    [ 'ProxyPass /x/ http://a/b', 1, 'warn', qr{/x/x becomes http://a/bx} ],
+    [ 'ProxyPass /x http://a/', 1, 'warn', qr{/x/x is sent for //x} ],
+    [ "<Location /x/>\nProxyPass http://a\n</Location>", 2, 'warn', qr{becomes the host} ],
+    [ 'ProxyPass / "unix:/run/s|http:"', 1, 'warn', qr{becomes the host} ],
+    [ 'ProxyPassMatch \.gif$ http://a/', 1, 'warn', qr{whole path is appended} ],
+    [ 'ProxyPassMatch ^/(.*)$ http://a$1', 1, 'warn', qr{put a / before \$1} ],
+    [ 'ProxyPassMatch ^/[(]x/(.*)$ http://a:80$1', 1, 'warn', qr{put a / before \$1} ],
+    [ 'ProxyPassMatch ^/([^/]+)/(.*)$ http://$1/$2', 1, 'info', qr{the client chooses the host} ],
+    [ "<LocationMatch ^/x/>\nProxyPass http://a/\n</LocationMatch>", 2, 'warn', qr{write ProxyPassMatch} ],
+    [ 'ProxyPass x http://a', 1, 'warn', qr{never used: paths of requests begin with /} ],
+    [ 'ProxyPass /x http://a/y?z=1', 1, 'warn', qr{sent as %3F} ],
+    [ 'ProxyPass /x http://a max=5 smax=6', 1, 'warn', qr{smax=6 is more than max=5} ],
+    [ 'ProxyPass /x http://a retry=5', 1, 'info', qr{retry= has no effect} ],
+    [ 'ProxyPass /x http://a disablereuse=On ttl=5', 1, 'info', qr{ttl= and smax= have no effect with disablereuse} ],
+    [ "<Proxy http://a>\nProxyPass http://b\n</Proxy>", 2, 'warn', qr{no effect inside <Proxy>} ],
+    [ 'ProxyPass /x http://a', 1, 'info', qr{no ProxyPassReverse for this target.*write ProxyPassReverse /x http://a$} ],
+    [ 'ProxyPass /x https://a', 1, 'warn', qr{SSLProxyEngine On} ],
+    [ "<VirtualHost *:80>\nProxyPass /x wss://a\n</VirtualHost>\n<VirtualHost *:80>\nSSLProxyEngine On\n</VirtualHost>", 2, 'warn', qr{SSLProxyEngine On} ],
+);
+
+for my $case (@suspicious) {
+    my ($config, $line, $level, $words) = @$case;
+    my $report = lint($config, modules => ['ssl']);
+    my @hits = grep { /revproxy:$level\]/ && /lint: \S+test\.conf:$line: / && $_ =~ $words } split /\n/, $report;
+    is scalar(@hits), 1, (split /\n/, $config)[ $line - 1 ] or diag $report;
+}
+
+my $sound = <<'EOT';
+ProxyPass        /x/y/ http://c/
+ProxyPassReverse /x/y/ http://c/
+ProxyPass        /no !
+ProxyPass        /x http://a
+ProxyPassReverse /x http://a
+ProxyPass        /xy/ http://b/base/ timeout=5 max=5 smax=5 ttl=60
+ProxyPassReverse /xy/ http://b/base/
+ProxyPassMatch   ^(/.*\.gif)$ http://img$1
+ProxyPassMatch   ^/(ws/.*)$ ws://chat:9080/$1
+ProxyPassMatch   \.png$ http://img
+ProxyPassReverse / http://img/
+ProxyPass        /enc/ https://d/enc/ mapping=encoded
+ProxyPass        /${T} http://a/${T}/ interpolate
+<Proxy "https://d/">
+    SSLProxyEngine On
+</Proxy>
+<Location /l/>
+    ProxyPass        http://e/
+    ProxyPassReverse http://e/
+</Location>
+<VirtualHost *:80>
+    ProxyPassInherit Off
+    ProxyPass        / https://f/
+    ProxyPassReverse / https://f/
+    SSLProxyEngine On
+</VirtualHost>
+EOT
+my $report = lint($sound, modules => ['ssl']);
+is join("\n", grep { !/:info\]/ } split /\n/, $report), '', 'a sound configuration: no warning';
+$report =~ s/.*no ProxyPassReverse for this target.*\n//g;
+is $report, '', '... and no other remark';
+
+# Remarks are of level info, so the usual configtest does not show them.
+is lint("LogLevel revproxy:warn\nProxyPass /x http://a retry=5"), '', 'level info is hidden by default';
+
+sub times_in {
+    my $log = join "\n", $_[0]->error_log;
+    return scalar(() = $log =~ /the target ends in/g);
+}
+
+# At a start they go to the error log, once; at a reload again.
+my $t = RevProxy->new(config => "ProxyPass /x http://127.0.0.1:%%PORT:none%%/\n");
+$t->wait_log(qr/lint: /);
+is times_in($t), 1, 'one line in the error log';
+$t->reload_graceful;
+is times_in($t), 2, 'one more when it is read again';
+$t->claim(qr/lint: .*the target ends in/, 'claimed', count => 2);
+$t->finish;
+
+# --- the dump ---
+my ($ok, $output) = RevProxy->configtest(args => [ '-t', '-D', 'DUMP_REVPROXY' ], config => <<'EOT');
+ProxyPass /a/ http://a/ timeout=500ms retry=5 max=7 loadfactor=2.5 status=+I-E disablereuse=On route=r1 nocanon
+ProxyPass /no !
+<Location /l>
+    ProxyPass http://l mapping=servlet
+</Location>
+<VirtualHost *:80>
+    ServerName inherits.test
+    ProxyPassMatch ^/m http://m
+</VirtualHost>
+<VirtualHost *:80>
+    ServerName alone.test
+    ProxyPassInherit Off
+    RevProxyPass / http://v/ upgrade=any addressttl=60
+</VirtualHost>
+EOT
+ok $ok, 'dump' or diag $output;
+my %part = $output =~ /^(main server|virtual host \S+)[^\n]*\n((?:  [^\n]*\n)*)/mg;
+s/\(\S+(test\.conf)/($1/g for values %part;
+my $own = <<'EOT';
+  <Location> /l -> http://l mapping=servlet (test.conf:4)
+  /a/ -> http://a/ nocanon max=7 timeout=500ms retry=5s enablereuse=Off loadfactor=2.50 route=r1 status=+I-E (test.conf:1)
+  /no -> not proxied (test.conf:2)
+EOT
+is $part{'main server'}, $own, 'the main server';
+is $part{'virtual host inherits.test'}, "$own  ~ ^/m -> http://m (test.conf:8)\n", 'main rules first, then the host\'s';
+is $part{'virtual host alone.test'},
+    "  <Location> /l -> http://l mapping=servlet (test.conf:4)\n  / -> http://v/ addressttl=60s upgrade=* (test.conf:13)\n",
+    'ProxyPassInherit Off';
+
+done_testing;
