@@ -8,6 +8,7 @@
 #include "http_connection.h"
 #include "http_request.h"
 
+#include "src/rp_client.h"
 #include "src/rp_conf.h"
 #include "src/rp_exchange.h"
 #include "src/rp_lint.h"
@@ -25,6 +26,9 @@ static void register_hooks(apr_pool_t *p)
      * and a hook of ours carries our own name. */
     static const char *const after_ssl[] = {"mod_ssl.c", NULL};
 
+    /* Beside a real mod_proxy: it claims every proxied request, we only ours. */
+    static const char *const before_proxy[] = {"mod_proxy.c", NULL};
+
     /* Now, while LoadModule runs: <IfModule mod_proxy.c> below it looks for them. */
     rp_conf_add_stand_ins(p);
 
@@ -41,13 +45,14 @@ static void register_hooks(apr_pool_t *p)
 
     /* Encoded mappings decide before httpd decodes the path; all others before mod_alias and its
      * like map to files. */
-    ap_hook_pre_translate_name(rp_route_pre_translate, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_translate_name(rp_route_translate, after_rewrite, NULL, APR_HOOK_FIRST);
+    ap_hook_pre_translate_name(rp_route_pre_translate, NULL, before_proxy, APR_HOOK_MIDDLE);
+    ap_hook_translate_name(rp_route_translate, after_rewrite, before_proxy, APR_HOOK_FIRST);
     /* Before the core walks the file system for a name that is none. */
-    ap_hook_map_to_storage(rp_route_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_map_to_storage(rp_route_map_to_storage, NULL, before_proxy, APR_HOOK_FIRST);
     /* After per-directory [P] rules have made their target. */
-    ap_hook_fixups(rp_route_fixups, after_rewrite, NULL, APR_HOOK_FIRST);
-    ap_hook_handler(rp_exchange_handler, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_fixups(rp_route_fixups, after_rewrite, before_proxy, APR_HOOK_FIRST);
+    rp_client_register_filter();
+    ap_hook_handler(rp_exchange_handler, NULL, before_proxy, APR_HOOK_FIRST);
 
     /* Reports come last, and only when nobody refused the configuration. */
     ap_hook_check_config(rp_lint_check_config, NULL, NULL, APR_HOOK_LAST);

@@ -24,6 +24,81 @@ static int get_client_fd(const conn_rec *c)
     return fd;
 }
 
+/* ---- writes that do not wait ---- */
+
+#define GATE_NAME "REVPROXY_GATE"
+static ap_filter_rec_t *gate_filter;
+
+/* Have the core's filter, the last one, send what it holds, as the event MPM does. */
+static apr_status_t push_output(conn_rec *c)
+{
+    ap_filter_t *f;
+
+    for (f = c->output_filters; f->next; f = f->next) {
+    }
+    return f->frec->filter_func.out_func(f, NULL);
+}
+
+/* f->ctx: the rp_client_t that is writing, or NULL: then this filter does nothing. */
+static apr_status_t pass_gate(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    apr_bucket *e, *next;
+    bool wants_flush = false;
+    apr_status_t rv;
+
+    if (!f->ctx) {
+        return ap_pass_brigade(f->next, bb);
+    }
+    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = next) {
+        next = APR_BUCKET_NEXT(e);
+        if (APR_BUCKET_IS_FLUSH(e)) {
+            apr_bucket_delete(e);
+            wants_flush = true;
+        }
+    }
+    rv = ap_pass_brigade(f->next, bb);
+    return rv == APR_SUCCESS && wants_flush ? push_output(f->c) : rv;
+}
+
+void rp_client_register_filter(void)
+{
+    /* Just before the core's own: behind mod_ssl, whose records it must not split. */
+    gate_filter = ap_register_output_filter(GATE_NAME, pass_gate, NULL, AP_FTYPE_NETWORK - 1);
+}
+
+static ap_filter_t *get_gate(conn_rec *c)
+{
+    ap_filter_t *f;
+
+    for (f = c->output_filters; f; f = f->next) {
+        if (f->frec == gate_filter) {
+            return f;
+        }
+    }
+    return ap_add_output_filter_handle(gate_filter, NULL, NULL, c);
+}
+
+static apr_status_t pass_down(rp_client_t *cl, apr_bucket_brigade *bb)
+{
+    apr_status_t rv;
+
+    if (cl->gate) {
+        cl->gate->ctx = cl;
+    }
+    rv = ap_pass_brigade(cl->r->output_filters, bb);
+    rp_client_leave(cl);
+    return rv;
+}
+
+void rp_client_leave(rp_client_t *cl)
+{
+    if (cl->gate) {
+        cl->gate->ctx = NULL;
+    }
+}
+
+/* ---- */
+
 void rp_client_init(rp_client_t *cl, request_rec *r)
 {
     cl->r = r;
@@ -32,6 +107,7 @@ void rp_client_init(rp_client_t *cl, request_rec *r)
     cl->head_sent = false;
     cl->looks = 0;
     cl->in = NULL;
+    cl->gate = cl->fd >= 0 ? get_gate(r->connection) : NULL;
 }
 
 /* Move data from `in` to bb. Returns true when an EOS ended the body. */
@@ -88,7 +164,7 @@ bool rp_client_is_gone(const rp_client_t *cl)
 
 bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb)
 {
-    apr_status_t rv = ap_pass_brigade(cl->r->output_filters, bb);
+    apr_status_t rv = pass_down(cl, bb);
 
     apr_brigade_cleanup(bb);
     cl->needs_flush = true;
@@ -109,19 +185,14 @@ bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb)
     return ok;
 }
 
-/* As the event MPM does it in its write completion: the last filter is the
- * core's, and with no brigade it sends what it holds without blocking. */
 bool rp_client_has_pending(rp_client_t *cl)
 {
     conn_rec *c = cl->r->connection;
-    ap_filter_t *f;
 
     if (cl->fd < 0 || !c->data_in_output_filters || c->aborted) {
         return false;
     }
-    for (f = c->output_filters; f->next; f = f->next) {
-    }
-    if (f->frec->filter_func.out_func(f, NULL) != APR_SUCCESS) {
+    if (push_output(c) != APR_SUCCESS) {
         c->aborted = 1;
         return false;
     }

@@ -4,8 +4,11 @@
  * Does not:  frame bodies (httpd's filters do), decide what to wait for.
  * Threads:   the request's.
  * Memory:    buckets of the client's connection.
- * Blocks?    Not for reading. Writing blocks only where httpd's filters buffer more than
- *            FlushMaxThreshold from one write, or the client is an HTTP/2 stream.
+ * Blocks?    Not for reading. Writing blocks only where httpd's filters make more than
+ *            FlushMaxThreshold of one write, or the client is an HTTP/2 stream.
+ *
+ * httpd's core output filter waits for the client when it meets a FLUSH bucket. A filter of
+ * ours before it takes these out while we write, and has the core send what it can.
  */
 #ifndef RP_CLIENT_H
 #define RP_CLIENT_H
@@ -23,9 +26,13 @@ typedef struct rp_client_t {
     bool head_sent;      /* the response head went down the filters */
     unsigned looks;      /* see rp_wait_t */
     apr_bucket_brigade *in;  /* one read's buckets on their way to the caller */
+    ap_filter_t *gate;       /* takes FLUSH buckets out while open; NULL without a descriptor */
 } rp_client_t;
 
 typedef enum { RP_CLIENT_OK, RP_CLIENT_AGAIN, RP_CLIENT_END, RP_CLIENT_FAIL } rp_client_result_t;
+
+/* Called from register_hooks: the filter that keeps writes from waiting. */
+void rp_client_register_filter(void);
 
 void rp_client_init(rp_client_t *cl, request_rec *r);
 
@@ -41,6 +48,8 @@ bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Is output still waiting for the client to read? Tries to send it first. */
 bool rp_client_has_pending(rp_client_t *cl);
 bool rp_client_is_gone(const rp_client_t *cl);
+/* The exchange is over: httpd's own writes wait again as ever. */
+void rp_client_leave(rp_client_t *cl);
 
 /* Fill in the client's part of a wait. */
 void rp_client_want(rp_client_t *cl, rp_wait_t *wait, short events);

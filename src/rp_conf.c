@@ -9,6 +9,7 @@ APLOG_USE_MODULE(revproxy);
 
 /* Members are named once here: create, merge and the drift test go by these lists. */
 
+/* clang-format off */
 #define SERVER_SCALARS(X)                \
     X(via, RP_VIA_OFF)                   \
     X(timeout, 0)                        \
@@ -34,12 +35,14 @@ APLOG_USE_MODULE(revproxy);
     X(interpolate_env)  \
     X(forward_continue) \
     X(ws_fallback)      \
-    X(park)
+    X(park)             \
+    X(client_abort)
 
 #define DIR_MAPPINGS(X) \
     X(reverse)          \
     X(cookie_paths)     \
     X(cookie_domains)
+/* clang-format on */
 
 /* Set by post_config, read by any thread after it. */
 static apr_array_header_t *all_backends;
@@ -68,8 +71,8 @@ void *rp_conf_merge_server(apr_pool_t *p, void *basev, void *addv)
     const rp_server_conf_t *base = basev, *add = addv;
     rp_server_conf_t *conf = apr_pmemdup(p, add, sizeof(*add));
 
-#define MERGE(member, value)                                        \
-    conf->member = add->member##_set ? add->member : base->member;  \
+#define MERGE(member, value)                                                                       \
+    conf->member = add->member##_set ? add->member : base->member;                                 \
     conf->member##_set = add->member##_set || base->member##_set;
     SERVER_SCALARS(MERGE)
 #undef MERGE
@@ -85,7 +88,6 @@ void *rp_conf_merge_server(apr_pool_t *p, void *basev, void *addv)
         conf->backends = apr_array_append(p, base->backends, add->backends);
         conf->groups = apr_array_append(p, base->groups, add->groups);
     }
-    conf->is_used = base->is_used || add->is_used;
     return conf;
 }
 
@@ -137,8 +139,8 @@ void *rp_conf_merge_dir(apr_pool_t *p, void *basev, void *addv)
     const rp_dir_conf_t *base = basev, *add = addv;
     rp_dir_conf_t *conf = apr_pmemdup(p, add, sizeof(*add));
 
-#define MERGE(member, value)                                       \
-    conf->member = add->member##_set ? add->member : base->member; \
+#define MERGE(member, value)                                                                       \
+    conf->member = add->member##_set ? add->member : base->member;                                 \
     conf->member##_set = add->member##_set || base->member##_set;
     DIR_SCALARS(MERGE)
 #undef MERGE
@@ -160,9 +162,9 @@ rp_server_conf_t *rp_conf_of(cmd_parms *cmd)
 
 static const char *place_advice(rp_place_t place)
 {
-    return place == RP_PLACE_SERVER
-               ? "it belongs in the main server or a <VirtualHost>"
-               : "it belongs in the main server, a <VirtualHost>, a <Location> or a <LocationMatch>";
+    return place == RP_PLACE_SERVER ? "it belongs in the main server or a <VirtualHost>"
+                                    : "it belongs in the main server, a <VirtualHost>, a "
+                                      "<Location> or a <LocationMatch>";
 }
 
 static const char *check_place(cmd_parms *cmd, rp_place_t place)
@@ -175,10 +177,11 @@ static const char *check_place(cmd_parms *cmd, rp_place_t place)
     }
     if (place == RP_PLACE_SERVER && !(cmd->override & RSRC_CONF)) {
         err = cmd->directive && cmd->directive->parent
-                  ? apr_pstrcat(cmd->temp_pool, "not allowed in ", cmd->directive->parent->directive,
-                                "> context", NULL)
+                  ? apr_pstrcat(cmd->temp_pool, "not allowed in ",
+                                cmd->directive->parent->directive, "> context", NULL)
                   : "not allowed here";
-        return apr_pstrcat(cmd->pool, cmd->cmd->name, end, " ", err, ": ", place_advice(place), NULL);
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, end, " ", err, ": ", place_advice(place),
+                           NULL);
     }
     err = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_HTACCESS);
     return err ? apr_pstrcat(cmd->pool, err, ": ", place_advice(place), NULL) : NULL;
@@ -201,8 +204,11 @@ static const char *leave_to_mod_proxy(cmd_parms *cmd)
     for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (!ap_cstr_casecmpn(name, others[i].prefix, strlen(others[i].prefix)) &&
             !ap_find_linked_module(others[i].owner)) {
-            return apr_psprintf(cmd->pool, "Invalid command '%s': mod_proxy is loaded, so plain names are its own, and "
-                                "this one needs %s; the directive of mod_revproxy is Rev%s", name, others[i].owner, name);
+            return apr_psprintf(
+                cmd->pool,
+                "Invalid command '%s': mod_proxy is loaded, so plain names are its own, and "
+                "this one needs %s; the directive of mod_revproxy is Rev%s",
+                name, others[i].owner, name);
         }
     }
     return DECLINE_CMD;
@@ -211,17 +217,11 @@ static const char *leave_to_mod_proxy(cmd_parms *cmd)
 const char *rp_conf_enter(cmd_parms *cmd, rp_place_t place)
 {
     const char *name = cmd->cmd->name + (cmd->cmd->name[0] == '<');
-    const char *err;
 
     if (ap_cstr_casecmpn(name, "Rev", 3) && rp_conf_has_real_proxy()) {
         return leave_to_mod_proxy(cmd);
     }
-    err = check_place(cmd, place);
-    /* .htaccess files (with AllowOverrideList) are read while requests run. */
-    if (!err && cmd->pool != cmd->temp_pool) {
-        rp_conf_of(cmd)->is_used = true;
-    }
-    return err;
+    return check_place(cmd, place);
 }
 
 const rp_server_conf_t *rp_conf_get_server(const server_rec *s)
@@ -278,10 +278,10 @@ apr_interval_time_t rp_conf_get_connect_timeout(const rp_backend_t *b, const ser
 /* mod_ssl finishes the SSLProxy* settings of a section in this hook. */
 #define RP_HOOK_DECLARE(type) type
 APR_DECLARE_EXTERNAL_HOOK(rp, RP_HOOK, int, section_post_config,
-                          (apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s,
+                          (apr_pool_t * p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s,
                            ap_conf_vector_t *section))
 APR_IMPLEMENT_OPTIONAL_HOOK_RUN_ALL(rp, RP_HOOK, int, section_post_config,
-                                    (apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp,
+                                    (apr_pool_t * p, apr_pool_t *plog, apr_pool_t *ptemp,
                                      server_rec *s, ap_conf_vector_t *section),
                                     (p, plog, ptemp, s, section), OK, DECLINED)
 
@@ -301,21 +301,12 @@ int rp_conf_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
         apr_status_t rv = ap_mutex_register(pconf, mutexes[i], NULL, APR_LOCK_DEFAULT, 0);
 
         if (rv != APR_SUCCESS) {
-            ap_log_perror(APLOG_MARK, APLOG_CRIT, rv, plog, "failed to register %s mutex", mutexes[i]);
+            ap_log_perror(APLOG_MARK, APLOG_CRIT, rv, plog, "failed to register %s mutex",
+                          mutexes[i]);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
     return OK;
-}
-
-/* Two names of the same backend, where "http://h" and "http://h/" are one. */
-static bool is_same_name(const char *a, const char *b)
-{
-    size_t na = strlen(a), nb = strlen(b);
-
-    na -= na > 0 && a[na - 1] == '/';
-    nb -= nb > 0 && b[nb - 1] == '/';
-    return na == nb && !ap_cstr_casecmpn(a, b, na);
 }
 
 static ap_conf_vector_t *find_section(const rp_server_conf_t *conf, const rp_backend_t *b)
@@ -325,7 +316,8 @@ static ap_conf_vector_t *find_section(const rp_server_conf_t *conf, const rp_bac
     for (i = 0; i < conf->sections->nelts; i++) {
         const rp_section_t *section = APR_ARRAY_IDX(conf->sections, i, rp_section_t *);
 
-        if (!section->regex && !section->is_glob && is_same_name(section->pattern, b->name)) {
+        if (!section->regex && !section->is_glob &&
+            rp_conf_is_same_name(section->pattern, b->name)) {
             return section->dir_conf;
         }
     }
@@ -347,7 +339,8 @@ static void number_backends(const rp_server_conf_t *conf)
     }
 }
 
-int rp_conf_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+int rp_conf_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                        server_rec *main_server)
 {
     server_rec *s;
     int i, rc;

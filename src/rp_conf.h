@@ -176,18 +176,17 @@ typedef struct rp_server_conf_t {
     apr_sockaddr_t *source_address; bool source_address_set;
     apr_size_t head_max;            bool head_max_set;       /* RevProxyResponseHeadMax, bytes, default 131072 */
     int fields_max;                 bool fields_max_set;     /* RevProxyResponseFieldsMax, default 500 */
-    bool is_used;                   /* any of our directives seen in this server */
 } rp_server_conf_t;
 
 typedef struct rp_dir_conf_t {
     const char *path;               /* of the Location, "" elsewhere */
-    ap_regex_t *path_regex;         /* LocationMatch */
     rp_route_t *route;              /* ProxyPass inside Location */
     apr_array_header_t *reverse;        /* rp_mapping_t, outer first */
     apr_array_header_t *cookie_paths;   /* rp_mapping_t */
     apr_array_header_t *cookie_domains; /* rp_mapping_t */
     rp_switch_t preserve_host, add_headers, error_override, interpolate_env, forward_continue, ws_fallback;
     rp_switch_t park;                   /* RevProxyPark; default on */
+    rp_switch_t client_abort;           /* RevProxyClientAbort; default on */
     apr_interval_time_t park_after; bool park_after_set; /* RevProxyParkAfter */
     apr_array_header_t *error_codes;    /* int, sorted; empty: 400..599 */
 } rp_dir_conf_t;

@@ -47,8 +47,11 @@ static bool choose(const char *text, const choice_t *choices, int *value)
 
 static const char *set_via(cmd_parms *cmd, void *dir, const char *arg)
 {
-    static const choice_t choices[] = {
-        {"off", RP_VIA_OFF}, {"on", RP_VIA_ON}, {"full", RP_VIA_FULL}, {"block", RP_VIA_BLOCK}, {NULL, 0}};
+    static const choice_t choices[] = {{"off", RP_VIA_OFF},
+                                       {"on", RP_VIA_ON},
+                                       {"full", RP_VIA_FULL},
+                                       {"block", RP_VIA_BLOCK},
+                                       {NULL, 0}};
     const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
     rp_server_conf_t *conf = rp_conf_of(cmd);
     int value;
@@ -58,7 +61,8 @@ static const char *set_via(cmd_parms *cmd, void *dir, const char *arg)
         return err;
     }
     if (!choose(arg, choices, &value)) {
-        return apr_psprintf(cmd->pool, "ProxyVia must be one of: off | on | full | block; '%s' was read", arg);
+        return apr_psprintf(cmd->pool,
+                            "ProxyVia must be one of: off | on | full | block; '%s' was read", arg);
     }
     conf->via = (rp_via_t)value;
     conf->via_set = true;
@@ -80,8 +84,9 @@ static const char *set_bad_header(cmd_parms *cmd, void *dir, const char *arg)
         return err;
     }
     if (!choose(arg, choices, &value)) {
-        return apr_psprintf(cmd->pool, "ProxyBadHeader must be one of: IsError | Ignore | StartBody; '%s' was read",
-                            arg);
+        return apr_psprintf(
+            cmd->pool, "ProxyBadHeader must be one of: IsError | Ignore | StartBody; '%s' was read",
+            arg);
     }
     conf->bad_header = (rp_bad_header_t)value;
     conf->bad_header_set = true;
@@ -99,7 +104,8 @@ static const char *set_status(cmd_parms *cmd, void *dir, const char *arg)
         return err;
     }
     if (!choose(arg, choices, &conf->status_mode)) {
-        return apr_psprintf(cmd->pool, "ProxyStatus must be one of: off | on | full; '%s' was read", arg);
+        return apr_psprintf(cmd->pool, "ProxyStatus must be one of: off | on | full; '%s' was read",
+                            arg);
     }
     conf->status_mode_set = true;
     return NULL;
@@ -110,29 +116,36 @@ static const char *set_status(cmd_parms *cmd, void *dir, const char *arg)
 /* A directive with one number: which member, what it may be. */
 typedef struct number_t {
     enum { AS_INT, AS_LONG, AS_SIZE, AS_TIME } type;
-    bool is_per_dir;            /* member of rp_dir_conf_t, else of rp_server_conf_t */
+    bool is_per_dir; /* member of rp_dir_conf_t, else of rp_server_conf_t */
     size_t offset, set_offset;
     apr_int64_t min, max;
-    bool is_zero_ok;            /* although below min */
-    apr_int64_t zero;           /* what 0 stands for then */
-    apr_interval_time_t unit;   /* AS_TIME: of a bare number, microseconds */
-    const char *rule;           /* mod_proxy's words where it has some */
+    bool is_zero_ok;          /* although below min */
+    apr_int64_t zero;         /* what 0 stands for then */
+    apr_interval_time_t unit; /* AS_TIME: of a bare number, microseconds */
+    const char *rule;         /* mod_proxy's words where it has some */
     const char *example;
 } number_t;
 
-#define OF_SERVER(member) .offset = offsetof(rp_server_conf_t, member), .set_offset = offsetof(rp_server_conf_t, member##_set)
-#define OF_DIR(member) \
-    .is_per_dir = true, .offset = offsetof(rp_dir_conf_t, member), .set_offset = offsetof(rp_dir_conf_t, member##_set)
+#define OF_SERVER(member)                                                                          \
+    .offset = offsetof(rp_server_conf_t, member),                                                  \
+    .set_offset = offsetof(rp_server_conf_t, member##_set)
+#define OF_DIR(member)                                                                             \
+    .is_per_dir = true, .offset = offsetof(rp_dir_conf_t, member),                                 \
+    .set_offset = offsetof(rp_dir_conf_t, member##_set)
 
+/* clang-format off */
 static const number_t timeout = {
-    AS_TIME, OF_SERVER(timeout), .min = 1000, .max = APR_INT32_MAX * (apr_int64_t)APR_USEC_PER_SEC, .unit = APR_USEC_PER_SEC,
+    AS_TIME, OF_SERVER(timeout), .min = 1000,
+        .max = APR_INT32_MAX * (apr_int64_t)APR_USEC_PER_SEC, .unit = APR_USEC_PER_SEC,
     .rule = "Proxy Timeout must be at least 1 second", .example = "60 (seconds) or 500ms"};
 static const number_t io_buffer = {
-    AS_SIZE, OF_SERVER(io_buffer), .min = 512, .max = APR_INT32_MAX, .is_zero_ok = true, .zero = 8192,
+    AS_SIZE, OF_SERVER(io_buffer), .min = 512, .max = APR_INT32_MAX, .is_zero_ok = true,
+        .zero = 8192,
     .rule = "ProxyIOBufferSize must be >= 512 bytes, or 0 for system default", .example = "8192"};
 static const number_t receive_buffer = {
     AS_SIZE, OF_SERVER(receive_buffer), .min = 512, .max = APR_INT32_MAX, .is_zero_ok = true,
-    .rule = "ProxyReceiveBufferSize must be >= 512 bytes, or 0 for system default", .example = "65536"};
+    .rule = "ProxyReceiveBufferSize must be >= 512 bytes, or 0 for system default",
+        .example = "65536"};
 static const number_t max_forwards = {
     AS_LONG, OF_SERVER(max_forwards), .min = APR_INT32_MIN, .max = APR_INT32_MAX,
     .rule = "ProxyMaxForwards must be a number, negative for none", .example = "10"};
@@ -145,6 +158,7 @@ static const number_t fields_max = {
 static const number_t park_after = {
     AS_TIME, OF_DIR(park_after), .min = 0, .max = 60 * APR_USEC_PER_SEC, .unit = 1000,
     .rule = "RevProxyParkAfter must be 0 to 60 seconds", .example = "2 (milliseconds) or 2ms"};
+/* clang-format on */
 
 static const char *read_number(const number_t *number, const char *arg, apr_int64_t *value)
 {
@@ -166,10 +180,18 @@ static void store_number(const number_t *number, char *conf, apr_int64_t value)
     void *member = conf + number->offset;
 
     switch (number->type) {
-    case AS_INT: *(int *)member = (int)value; break;
-    case AS_LONG: *(long *)member = (long)value; break;
-    case AS_SIZE: *(apr_size_t *)member = (apr_size_t)value; break;
-    case AS_TIME: *(apr_interval_time_t *)member = value; break;
+    case AS_INT:
+        *(int *)member = (int)value;
+        break;
+    case AS_LONG:
+        *(long *)member = (long)value;
+        break;
+    case AS_SIZE:
+        *(apr_size_t *)member = (apr_size_t)value;
+        break;
+    case AS_TIME:
+        *(apr_interval_time_t *)member = value;
+        break;
     }
     *(bool *)(conf + number->set_offset) = true;
 }
@@ -185,8 +207,8 @@ static const char *set_number(cmd_parms *cmd, void *dir, const char *arg)
     }
     err = read_number(number, arg, &value);
     if (err) {
-        return apr_psprintf(cmd->pool, "%s: '%s' %s; write for example %s %s", number->rule, arg, err, cmd->cmd->name,
-                            number->example);
+        return apr_psprintf(cmd->pool, "%s: '%s' %s; write for example %s %s", number->rule, arg,
+                            err, cmd->cmd->name, number->example);
     }
     store_number(number, number->is_per_dir ? dir : (void *)rp_conf_of(cmd), value);
     return NULL;
@@ -208,10 +230,12 @@ static const char *check_interpolate(cmd_parms *cmd, const char *word)
     if (!word || !ap_cstr_casecmp(word, "interpolate")) {
         return NULL;
     }
-    return apr_psprintf(cmd->pool, "%s: the last word may only be 'interpolate', '%s' was read", cmd->cmd->name, word);
+    return apr_psprintf(cmd->pool, "%s: the last word may only be 'interpolate', '%s' was read",
+                        cmd->cmd->name, word);
 }
 
-static const char *add_reverse(cmd_parms *cmd, void *dir, const char *first, const char *second, const char *third)
+static const char *add_reverse(cmd_parms *cmd, void *dir, const char *first, const char *second,
+                               const char *third)
 {
     rp_dir_conf_t *conf = dir;
     rp_mapping_t mapping = {.pub = first, .real = second};
@@ -223,7 +247,8 @@ static const char *add_reverse(cmd_parms *cmd, void *dir, const char *first, con
     }
     if (cmd->path) {
         if (second && ap_cstr_casecmp(second, "interpolate")) {
-            return "ProxyPassReverse can not have a path when defined in a location: write the URL alone, the path is "
+            return "ProxyPassReverse can not have a path when defined in a location: write the URL "
+                   "alone, the path is "
                    "the location's";
         }
         mapping.pub = cmd->path;
@@ -241,7 +266,8 @@ static const char *add_reverse(cmd_parms *cmd, void *dir, const char *first, con
     return err;
 }
 
-static const char *add_cookie_mapping(cmd_parms *cmd, apr_array_header_t *list, rp_mapping_t mapping, const char *last)
+static const char *add_cookie_mapping(cmd_parms *cmd, apr_array_header_t *list,
+                                      rp_mapping_t mapping, const char *last)
 {
     const char *err = rp_conf_enter(cmd, RP_PLACE_ANY);
 
@@ -255,16 +281,18 @@ static const char *add_cookie_mapping(cmd_parms *cmd, apr_array_header_t *list, 
     return err;
 }
 
-static const char *add_cookie_path(cmd_parms *cmd, void *dir, const char *real, const char *pub, const char *last)
+static const char *add_cookie_path(cmd_parms *cmd, void *dir, const char *real, const char *pub,
+                                   const char *last)
 {
-    return add_cookie_mapping(cmd, ((rp_dir_conf_t *)dir)->cookie_paths, (rp_mapping_t){.real = real, .pub = pub},
-                              last);
+    return add_cookie_mapping(cmd, ((rp_dir_conf_t *)dir)->cookie_paths,
+                              (rp_mapping_t){.real = real, .pub = pub}, last);
 }
 
-static const char *add_cookie_domain(cmd_parms *cmd, void *dir, const char *real, const char *pub, const char *last)
+static const char *add_cookie_domain(cmd_parms *cmd, void *dir, const char *real, const char *pub,
+                                     const char *last)
 {
-    return add_cookie_mapping(cmd, ((rp_dir_conf_t *)dir)->cookie_domains, (rp_mapping_t){.real = real, .pub = pub},
-                              last);
+    return add_cookie_mapping(cmd, ((rp_dir_conf_t *)dir)->cookie_domains,
+                              (rp_mapping_t){.real = real, .pub = pub}, last);
 }
 
 /* ---- the rest ---- */
@@ -290,18 +318,24 @@ static const char *add_error_code(cmd_parms *cmd, rp_dir_conf_t *conf, const cha
     apr_int64_t code;
 
     if (conf->error_override == RP_UNSET) {
-        return apr_psprintf(cmd->pool, "ProxyErrorOverride first parameter must be one of: off | on; '%s' was read", arg);
+        return apr_psprintf(
+            cmd->pool, "ProxyErrorOverride first parameter must be one of: off | on; '%s' was read",
+            arg);
     }
     if (rp_conf_parse_number(arg, &code)) {
-        return apr_psprintf(cmd->pool, "ProxyErrorOverride: status codes to intercept must be numeric; '%s' was read",
-                            arg);
+        return apr_psprintf(
+            cmd->pool,
+            "ProxyErrorOverride: status codes to intercept must be numeric; '%s' was read", arg);
     }
     if (conf->error_override != RP_ON) {
         return "ProxyErrorOverride: status codes must follow a value of 'on'";
     }
     if (!ap_is_HTTP_ERROR(code)) {
-        return apr_psprintf(cmd->pool, "ProxyErrorOverride: status codes to intercept must be valid HTTP Status Codes "
-                            ">=400 && <600; '%s' was read", arg);
+        return apr_psprintf(
+            cmd->pool,
+            "ProxyErrorOverride: status codes to intercept must be valid HTTP Status Codes "
+            ">=400 && <600; '%s' was read",
+            arg);
     }
     insert_code(conf->error_codes, (int)code);
     return NULL;
@@ -332,9 +366,13 @@ static const char *set_source_address(cmd_parms *cmd, void *dir, const char *arg
     if (err) {
         return err;
     }
-    if (apr_sockaddr_info_get(&conf->source_address, arg, APR_UNSPEC, 0, 0, cmd->pool) != APR_SUCCESS) {
-        return apr_psprintf(cmd->pool, "ProxySourceAddress invalid value: '%s' is no address or known name of this "
-                            "machine; write for example ProxySourceAddress 10.0.0.5", arg);
+    if (apr_sockaddr_info_get(&conf->source_address, arg, APR_UNSPEC, 0, 0, cmd->pool) !=
+        APR_SUCCESS) {
+        return apr_psprintf(
+            cmd->pool,
+            "ProxySourceAddress invalid value: '%s' is no address or known name of this "
+            "machine; write for example ProxySourceAddress 10.0.0.5",
+            arg);
     }
     conf->source_address_set = true;
     return NULL;
@@ -359,8 +397,10 @@ static const char *set_requests(cmd_parms *cmd, void *dir, int flag)
     if (err || !flag) {
         return err;
     }
-    return "ProxyRequests On is refused: this module is a reverse proxy only, and never sends requests wherever a "
-           "client asks (an open proxy). Remove the line or write 'ProxyRequests Off'; for a forward proxy load "
+    return "ProxyRequests On is refused: this module is a reverse proxy only, and never sends "
+           "requests wherever a "
+           "client asks (an open proxy). Remove the line or write 'ProxyRequests Off'; for a "
+           "forward proxy load "
            "mod_proxy in a server of its own";
 }
 
@@ -383,34 +423,47 @@ static const char *refuse(cmd_parms *cmd, void *dir, const char *args)
 
 /* ---- the table ---- */
 
-#define NO_CHAIN "another proxy between us and the backend is not supported: name the backend itself in ProxyPass, or " \
-                 "keep mod_proxy for this route"
+#define NO_CHAIN                                                                                   \
+    "another proxy between us and the backend is not supported: name the backend itself in "       \
+    "ProxyPass, or "                                                                               \
+    "keep mod_proxy for this route"
 #define NO_CHAIN_LIST "it only limits ProxyRemote, which is not supported: remove the line"
 
 /* Each directive under its own name and under the one that is ours beside a real mod_proxy. Places
  * are checked by the setters, whose messages say where a directive belongs. */
 #define ANYWHERE (RSRC_CONF | ACCESS_CONF)
+/* clang-format off */
 #define TWO(init, name, func, data, help) \
     init(name, func, data, ANYWHERE, help), init("Rev" name, func, data, ANYWHERE, help)
 #define TWO_SECTIONS(name, func, help) \
-    AP_INIT_RAW_ARGS("<" name, func, NULL, ANYWHERE, help), AP_INIT_RAW_ARGS("<Rev" name, func, NULL, ANYWHERE, help)
+    AP_INIT_RAW_ARGS("<" name, func, NULL, ANYWHERE, help), \
+    AP_INIT_RAW_ARGS("<Rev" name, func, NULL, ANYWHERE, help)
 
 const command_rec rp_conf_commands[] = {
-    TWO_SECTIONS("Proxy", rp_conf_cmd_section, "Container for directives about targets that begin with a URL"),
-    TWO_SECTIONS("ProxyMatch", rp_conf_cmd_section, "Container for directives about targets by regular expression"),
-    TWO(AP_INIT_RAW_ARGS, "ProxyPass", rp_conf_cmd_pass, NULL, "a public path and a target's URL, or a path and !"),
-    TWO(AP_INIT_RAW_ARGS, "ProxyPassMatch", rp_conf_cmd_pass_match, NULL, "a regular expression and a target's URL"),
-    TWO(AP_INIT_RAW_ARGS, "ProxySet", rp_conf_cmd_set, NULL, "a target's URL and key=value parameters"),
-    TWO(AP_INIT_TAKE123, "ProxyPassReverse", add_reverse, NULL, "a public path and the URL that the backend calls it"),
-    TWO(AP_INIT_TAKE23, "ProxyPassReverseCookiePath", add_cookie_path, NULL, "the backend's cookie path and the public one"),
+    TWO_SECTIONS("Proxy", rp_conf_cmd_section,
+        "Container for directives about targets that begin with a URL"),
+    TWO_SECTIONS("ProxyMatch", rp_conf_cmd_section,
+        "Container for directives about targets by regular expression"),
+    TWO(AP_INIT_RAW_ARGS, "ProxyPass", rp_conf_cmd_pass, NULL,
+        "a public path and a target's URL, or a path and !"),
+    TWO(AP_INIT_RAW_ARGS, "ProxyPassMatch", rp_conf_cmd_pass_match, NULL,
+        "a regular expression and a target's URL"),
+    TWO(AP_INIT_RAW_ARGS, "ProxySet", rp_conf_cmd_set, NULL,
+        "a target's URL and key=value parameters"),
+    TWO(AP_INIT_TAKE123, "ProxyPassReverse", add_reverse, NULL,
+        "a public path and the URL that the backend calls it"),
+    TWO(AP_INIT_TAKE23, "ProxyPassReverseCookiePath", add_cookie_path, NULL,
+        "the backend's cookie path and the public one"),
     TWO(AP_INIT_TAKE23, "ProxyPassReverseCookieDomain", add_cookie_domain, NULL,
         "the backend's cookie domain and the public one"),
     TWO(AP_INIT_FLAG, "ProxyPassInterpolateEnv", set_dir_switch, DIR_SWITCH(interpolate_env),
         "On to expand ${VAR} in directives flagged interpolate"),
-    TWO(AP_INIT_FLAG, "ProxyPassInherit", set_pass_inherit, NULL, "Off to drop the main server's ProxyPass rules here"),
+    TWO(AP_INIT_FLAG, "ProxyPassInherit", set_pass_inherit, NULL,
+        "Off to drop the main server's ProxyPass rules here"),
     TWO(AP_INIT_FLAG, "ProxyPreserveHost", set_dir_switch, DIR_SWITCH(preserve_host),
         "On to send the client's Host to the backend"),
-    TWO(AP_INIT_FLAG, "ProxyAddHeaders", set_dir_switch, DIR_SWITCH(add_headers), "Off to send no X-Forwarded-* headers"),
+    TWO(AP_INIT_FLAG, "ProxyAddHeaders", set_dir_switch, DIR_SWITCH(add_headers),
+        "Off to send no X-Forwarded-* headers"),
     TWO(AP_INIT_FLAG, "Proxy100Continue", set_dir_switch, DIR_SWITCH(forward_continue),
         "Off to answer Expect: 100-continue here instead of at the backend"),
     TWO(AP_INIT_FLAG, "ProxyWebsocketFallbackToProxyHttp", set_dir_switch, DIR_SWITCH(ws_fallback),
@@ -418,16 +471,25 @@ const command_rec rp_conf_commands[] = {
     TWO(AP_INIT_ITERATE, "ProxyErrorOverride", set_error_override, NULL,
         "On (and status codes) to answer a backend's errors with our own error pages"),
     TWO(AP_INIT_TAKE1, "ProxyVia", set_via, NULL, "Via header: off | on | full | block"),
-    TWO(AP_INIT_TAKE1, "ProxyTimeout", set_number, NUMBER(timeout), "seconds to wait for a backend, instead of Timeout"),
-    TWO(AP_INIT_TAKE1, "ProxyBadHeader", set_bad_header, NULL, "malformed response header: IsError | Ignore | StartBody"),
-    TWO(AP_INIT_TAKE1, "ProxyMaxForwards", set_number, NUMBER(max_forwards), "Max-Forwards for requests without it"),
-    TWO(AP_INIT_TAKE1, "ProxyStatus", set_status, NULL, "backends in mod_status's page: off | on | full"),
-    TWO(AP_INIT_TAKE1, "ProxyIOBufferSize", set_number, NUMBER(io_buffer), "bytes to read from a backend at once"),
-    TWO(AP_INIT_TAKE1, "ProxyReceiveBufferSize", set_number, NUMBER(receive_buffer), "bytes of a backend socket's receive buffer"),
-    TWO(AP_INIT_TAKE1, "ProxySourceAddress", set_source_address, NULL, "local address of connections to backends"),
-    TWO(AP_INIT_ITERATE, "ProxyBlock", add_blocked, NULL, "words or hosts that no target's host may contain"),
+    TWO(AP_INIT_TAKE1, "ProxyTimeout", set_number, NUMBER(timeout),
+        "seconds to wait for a backend, instead of Timeout"),
+    TWO(AP_INIT_TAKE1, "ProxyBadHeader", set_bad_header, NULL,
+        "malformed response header: IsError | Ignore | StartBody"),
+    TWO(AP_INIT_TAKE1, "ProxyMaxForwards", set_number, NUMBER(max_forwards),
+        "Max-Forwards for requests without it"),
+    TWO(AP_INIT_TAKE1, "ProxyStatus", set_status, NULL,
+        "backends in mod_status's page: off | on | full"),
+    TWO(AP_INIT_TAKE1, "ProxyIOBufferSize", set_number, NUMBER(io_buffer),
+        "bytes to read from a backend at once"),
+    TWO(AP_INIT_TAKE1, "ProxyReceiveBufferSize", set_number, NUMBER(receive_buffer),
+        "bytes of a backend socket's receive buffer"),
+    TWO(AP_INIT_TAKE1, "ProxySourceAddress", set_source_address, NULL,
+        "local address of connections to backends"),
+    TWO(AP_INIT_ITERATE, "ProxyBlock", add_blocked, NULL,
+        "words or hosts that no target's host may contain"),
     TWO(AP_INIT_FLAG, "ProxyRequests", set_requests, NULL, "Off: this is never a forward proxy"),
-    TWO(AP_INIT_TAKE1, "ProxyDomain", ignore_domain, NULL, "accepted, without effect for a reverse proxy"),
+    TWO(AP_INIT_TAKE1, "ProxyDomain", ignore_domain, NULL,
+        "accepted, without effect for a reverse proxy"),
     TWO(AP_INIT_RAW_ARGS, "ProxyRemote", refuse, NO_CHAIN, "not supported"),
     TWO(AP_INIT_RAW_ARGS, "ProxyRemoteMatch", refuse, NO_CHAIN, "not supported"),
     TWO(AP_INIT_RAW_ARGS, "NoProxy", refuse, NO_CHAIN_LIST, "not supported"),
@@ -441,6 +503,8 @@ const command_rec rp_conf_commands[] = {
     TWO(AP_INIT_RAW_ARGS, "HeartbeatStorage", refuse, RP_NO_GROUPS, "not in this version"),
     AP_INIT_FLAG("RevProxyPark", set_dir_switch, DIR_SWITCH(park), ANYWHERE,
                  "Off to let requests wait in their threads"),
+    AP_INIT_FLAG("RevProxyClientAbort", set_dir_switch, DIR_SWITCH(client_abort), ANYWHERE,
+                 "Off to go on for a client that has half-closed its connection"),
     AP_INIT_TAKE1("RevProxyParkAfter", set_number, NUMBER(park_after), ANYWHERE,
                   "how long a request waits in its thread before it is parked (1ms)"),
     AP_INIT_TAKE1("RevProxyResponseHeadMax", set_number, NUMBER(head_max), ANYWHERE,
@@ -449,3 +513,4 @@ const command_rec rp_conf_commands[] = {
                   "header fields that a response from a backend may have (500)"),
     {.name = NULL},
 };
+/* clang-format on */

@@ -39,8 +39,10 @@ rp_server_conf_t *rp_conf_of(cmd_parms *cmd);
 
 /* Whole decimal number, no junk. NULL, or what is wrong with text ("is no whole number"). */
 const char *rp_conf_parse_number(const char *text, apr_int64_t *value);
-/* Number with unit ms, s, mi(n) or h; a bare one counts in `unit` (microseconds). Result in microseconds. */
-const char *rp_conf_parse_time(const char *text, apr_interval_time_t unit, apr_interval_time_t *value);
+/* Number with unit ms, s, mi(n) or h; a bare one counts in `unit` (microseconds). Result in
+ * microseconds. */
+const char *rp_conf_parse_time(const char *text, apr_interval_time_t unit,
+                               apr_interval_time_t *value);
 /* On or Off in any case; false if neither. */
 bool rp_conf_parse_flag(const char *text, bool *value);
 /* The word of `words` (NULL ends) nearest to text, or NULL when none is near enough to be meant. */
@@ -59,14 +61,18 @@ bool rp_conf_is_inert_param(const char *key);
 
 /* True for balancer://... in any case. */
 bool rp_conf_is_group_url(const char *url);
-/* The part behind "unix:PATH|", completed to a URL; url itself without one; NULL if "unix:" is malformed. */
+/* The part behind "unix:PATH|", completed to a URL; url itself without one; NULL if "unix:" is
+ * malformed. */
 const char *rp_conf_strip_socket(apr_pool_t *p, const char *url);
 
 #define RP_TARGET_HAS_BACKREFS 0x1u /* $1 in it is a variable */
 #define RP_TARGET_HAS_ENV      0x2u /* ${X} in it is a variable */
 
 /* Make a backend from a target and add it to the server's; options at defaults. */
-const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags, rp_backend_t **backend);
+const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
+                                rp_backend_t **backend);
+/* Do two URLs name the same backend? "http://h" and "http://h/" do. */
+bool rp_conf_is_same_name(const char *a, const char *b);
 /* Backend whose options were set by name (ProxySet, <Proxy URL>) and cover this one, or NULL. */
 const rp_backend_t *rp_conf_find_named(const rp_server_conf_t *conf, const rp_backend_t *backend);
 /* Apply "key=value ..." to all backends of a name; is_new_ok: make one if there is none. */
@@ -79,7 +85,8 @@ const char *rp_conf_cmd_pass_match(cmd_parms *cmd, void *dir, const char *args);
 const char *rp_conf_cmd_set(cmd_parms *cmd, void *dir, const char *args);
 const char *rp_conf_cmd_section(cmd_parms *cmd, void *dir, const char *args);
 
-/* The section of <Proxy>, <ProxyMatch> (either spelling) that a directive stands directly in, or NULL. */
+/* The section of <Proxy>, <ProxyMatch> (either spelling) that a directive stands directly in, or
+ * NULL. */
 const ap_directive_t *rp_conf_find_proxy_section(const cmd_parms *cmd);
 
 /* ---- rp_conf_standin.c ---- */

@@ -3,31 +3,31 @@
 #include <stddef.h>
 
 typedef enum {
-    AS_NUMBER,    /* int */
-    AS_SIZE,      /* apr_size_t; 0 stands for `zero` */
-    AS_TIME,      /* apr_interval_time_t, bare numbers count in `unit` */
-    AS_FLAG,      /* bool */
-    AS_FLAG_NOT,  /* bool, inverse */
-    AS_STRING,    /* const char *, at most `max` bytes */
-    AS_CUSTOM,    /* custom() knows */
-    AS_INERT      /* accepted, no effect for http */
+    AS_NUMBER,   /* int */
+    AS_SIZE,     /* apr_size_t; 0 stands for `zero` */
+    AS_TIME,     /* apr_interval_time_t, bare numbers count in `unit` */
+    AS_FLAG,     /* bool */
+    AS_FLAG_NOT, /* bool, inverse */
+    AS_STRING,   /* const char *, at most `max` bytes */
+    AS_CUSTOM,   /* custom() knows */
+    AS_INERT     /* accepted, no effect for http */
 } kind_t;
 
 typedef struct param_t {
     const char *name;
     kind_t kind;
-    unsigned bit;              /* RP_OPT_*, 0: not noted */
-    size_t offset;             /* in rp_options_t */
+    unsigned bit;  /* RP_OPT_*, 0: not noted */
+    size_t offset; /* in rp_options_t */
     apr_int64_t min, max;
-    apr_int64_t unit_or_zero;  /* AS_TIME: of a bare number; AS_SIZE: what 0 stands for */
-    const char *rule;          /* mod_proxy's words when the value is refused */
-    const char *example;       /* what the operator may write */
+    apr_int64_t unit_or_zero; /* AS_TIME: of a bare number; AS_SIZE: what 0 stands for */
+    const char *rule;         /* mod_proxy's words when the value is refused */
+    const char *example;      /* what the operator may write */
     bool (*custom)(apr_pool_t *p, rp_options_t *opt, const char *value);
 } param_t;
 
-#define MS APR_TIME_C(1000)
-#define SECOND APR_USEC_PER_SEC
-#define MAX_TIME ((apr_int64_t)APR_INT32_MAX * APR_USEC_PER_SEC)
+#define MS         APR_TIME_C(1000)
+#define SECOND     APR_USEC_PER_SEC
+#define MAX_TIME   ((apr_int64_t)APR_INT32_MAX * APR_USEC_PER_SEC)
 #define AT(member) offsetof(rp_options_t, member)
 
 static bool set_loadfactor(apr_pool_t *p, rp_options_t *opt, const char *value)
@@ -53,6 +53,7 @@ static bool set_loadfactor(apr_pool_t *p, rp_options_t *opt, const char *value)
     return true;
 }
 
+/* clang-format off */
 /* Bit of a status letter; 0 for letters that only mod_proxy itself sets; -1 for no letter. */
 static int status_bit(char letter)
 {
@@ -69,6 +70,7 @@ static int status_bit(char letter)
     default: return -1;
     }
 }
+/* clang-format on */
 
 static bool set_status(apr_pool_t *p, rp_options_t *opt, const char *value)
 {
@@ -85,8 +87,10 @@ static bool set_status(apr_pool_t *p, rp_options_t *opt, const char *value)
             return false;
         }
         /* The later letter of two about the same flag wins. */
-        opt->status_set = is_clear ? opt->status_set & ~(unsigned)bit : opt->status_set | (unsigned)bit;
-        opt->status_clear = is_clear ? opt->status_clear | (unsigned)bit : opt->status_clear & ~(unsigned)bit;
+        opt->status_set =
+            is_clear ? opt->status_set & ~(unsigned)bit : opt->status_set | (unsigned)bit;
+        opt->status_clear =
+            is_clear ? opt->status_clear | (unsigned)bit : opt->status_clear & ~(unsigned)bit;
     }
     return true;
 }
@@ -137,6 +141,7 @@ static bool set_flushwait(apr_pool_t *p, rp_options_t *opt, const char *value)
     return !rp_conf_parse_number(value, &number) && number >= 0 && number <= 1000;
 }
 
+/* clang-format off */
 static const param_t params[] = {
     {"max", AS_NUMBER, RP_OPT_MAX, AT(max), 0, APR_INT32_MAX, 0,
      "Max must be a positive number", "max=20 (connections per child)", NULL},
@@ -151,13 +156,15 @@ static const param_t params[] = {
     {"timeout", AS_TIME, RP_OPT_TIMEOUT, AT(timeout), MS, MAX_TIME, SECOND,
      "Timeout must be at least one second", "timeout=60 (seconds) or timeout=500ms", NULL},
     {"connectiontimeout", AS_TIME, RP_OPT_CONNECT_TIMEOUT, AT(connect_timeout), MS, MAX_TIME, SECOND,
-     "Connectiontimeout must be at least one millisecond", "connectiontimeout=5 (seconds) or connectiontimeout=500ms", NULL},
+     "Connectiontimeout must be at least one millisecond",
+     "connectiontimeout=5 (seconds) or connectiontimeout=500ms", NULL},
     {"retry", AS_TIME, RP_OPT_RETRY, AT(retry), 0, MAX_TIME, SECOND,
      "Retry must be a positive value", "retry=60 (seconds)", NULL},
     {"ping", AS_TIME, RP_OPT_PING, AT(ping), MS, MAX_TIME, SECOND,
      "Ping/Pong timeout must be at least one millisecond", "ping=1 (second) or ping=500ms", NULL},
     {"addressttl", AS_CUSTOM, RP_OPT_ADDRESS_TTL, 0, 0, 0, 0,
-     "AddressTTL must be -1 or a number of seconds not exceeding 2147483647", "addressttl=60 (seconds)", set_addressttl},
+     "AddressTTL must be -1 or a number of seconds not exceeding 2147483647",
+     "addressttl=60 (seconds)", set_addressttl},
     {"disablereuse", AS_FLAG_NOT, RP_OPT_REUSE, AT(reuse), 0, 0, 0,
      "DisableReuse must be On|Off", "disablereuse=On or disablereuse=Off", NULL},
     {"enablereuse", AS_FLAG, RP_OPT_REUSE, AT(reuse), 0, 0, 0,
@@ -167,11 +174,14 @@ static const param_t params[] = {
     {"iobuffersize", AS_SIZE, RP_OPT_IO_BUFFER, AT(io_buffer), 512, APR_INT32_MAX, 8192,
      "IOBufferSize must be >= 512 bytes, or 0 for system default", "iobuffersize=8192", NULL},
     {"receivebuffersize", AS_SIZE, RP_OPT_RECEIVE_BUFFER, AT(receive_buffer), 512, APR_INT32_MAX, 0,
-     "ReceiveBufferSize must be >= 512 bytes, or 0 for system default", "receivebuffersize=65536", NULL},
+     "ReceiveBufferSize must be >= 512 bytes, or 0 for system default",
+     "receivebuffersize=65536", NULL},
     {"responsefieldsize", AS_SIZE, RP_OPT_FIELD_SIZE, AT(field_size), 1, APR_INT32_MAX, 8192,
-     "ResponseFieldSize must be greater than 0 bytes, or 0 for system default", "responsefieldsize=16384", NULL},
+     "ResponseFieldSize must be greater than 0 bytes, or 0 for system default",
+     "responsefieldsize=16384", NULL},
     {"loadfactor", AS_CUSTOM, RP_OPT_LOADFACTOR, 0, 0, 0, 0,
-     "LoadFactor must be a number between 1..100", "loadfactor=2 or loadfactor=2.5", set_loadfactor},
+     "LoadFactor must be a number between 1..100", "loadfactor=2 or loadfactor=2.5",
+     set_loadfactor},
     {"lbset", AS_NUMBER, RP_OPT_LBSET, AT(lbset), 0, 99, 0,
      "lbset must be between 0 and 99", "lbset=1", NULL},
     {"route", AS_STRING, RP_OPT_ROUTE, AT(route), 0, 63, 0,
@@ -179,13 +189,17 @@ static const param_t params[] = {
     {"redirect", AS_STRING, RP_OPT_REDIRECT, AT(redirect), 0, 63, 0,
      "Redirect length must be < 64 characters", "redirect=node2", NULL},
     {"status", AS_CUSTOM, RP_OPT_STATUS, 0, 0, 0, 0,
-     "Unknown status parameter option", "status=+D (letters: D disabled, S stopped, I ignore errors, H standby, R spare, N drain, E error, C check failed)", set_status},
+     "Unknown status parameter option",
+     "status=+D (letters: D disabled, S stopped, I ignore errors, H standby, R spare, N drain, "
+     "E error, C check failed)", set_status},
     {"upgrade", AS_CUSTOM, RP_OPT_UPGRADE, 0, 0, 0, 0,
-     "upgrade protocol length must be < 16 characters", "upgrade=websocket, upgrade=ANY or upgrade=NONE", set_upgrade},
+     "upgrade protocol length must be < 16 characters",
+     "upgrade=websocket, upgrade=ANY or upgrade=NONE", set_upgrade},
     {"flushpackets", AS_CUSTOM, RP_OPT_FLUSH_PACKETS, 0, 0, 0, 0,
      "flushpackets must be on|off|auto", "flushpackets=auto", set_flushpackets},
     {"flushwait", AS_CUSTOM, RP_OPT_FLUSH_WAIT, 0, 0, 0, 0,
-     "flushwait must be <= 1000, or 0 for system default of 10 milliseconds", "flushwait=10", set_flushwait},
+     "flushwait must be <= 1000, or 0 for system default of 10 milliseconds", "flushwait=10",
+     set_flushwait},
     {.name = "flusher", .kind = AS_INERT},
     {.name = "secret", .kind = AS_INERT},
     {.name = "hcmethod", .kind = AS_INERT},
@@ -196,12 +210,14 @@ static const param_t params[] = {
     {.name = "hcexpr", .kind = AS_INERT},
     {.name = "hctemplate", .kind = AS_INERT},
 };
+/* clang-format on */
 
 #define PARAMS (sizeof(params) / sizeof(params[0]))
 
-static const char *const group_params[] = {
-    "lbmethod", "stickysession", "stickysessionsep", "scolonpathdelim", "nofailover", "maxattempts",
-    "failonstatus", "failontimeout", "nonce", "growth", "forcerecovery", NULL};
+static const char *const group_params[] = {"lbmethod",        "stickysession", "stickysessionsep",
+                                           "scolonpathdelim", "nofailover",    "maxattempts",
+                                           "failonstatus",    "failontimeout", "nonce",
+                                           "growth",          "forcerecovery", NULL};
 
 /* What ProxyPass takes without being a backend's parameter. */
 static const char *const keywords[] = {"nocanon", "interpolate", "noquery", "mapping", NULL};
@@ -316,7 +332,8 @@ static const char *set_flag(const param_t *param, rp_options_t *opt, const char 
     return NULL;
 }
 
-static const char *set_string(const param_t *param, rp_options_t *opt, const char *value, apr_pool_t *p)
+static const char *set_string(const param_t *param, rp_options_t *opt, const char *value,
+                              apr_pool_t *p)
 {
     if (strlen(value) > (size_t)param->max) {
         return "is too long";
@@ -335,17 +352,28 @@ const char *rp_conf_set_param(apr_pool_t *p, rp_options_t *opt, const char *key,
     }
     switch (param->kind) {
     case AS_NUMBER:
-    case AS_SIZE: wrong = set_number(param, opt, value); break;
-    case AS_TIME: wrong = set_time(param, opt, value); break;
+    case AS_SIZE:
+        wrong = set_number(param, opt, value);
+        break;
+    case AS_TIME:
+        wrong = set_time(param, opt, value);
+        break;
     case AS_FLAG:
-    case AS_FLAG_NOT: wrong = set_flag(param, opt, value); break;
-    case AS_STRING: wrong = set_string(param, opt, value, p); break;
-    case AS_CUSTOM: wrong = param->custom(p, opt, value) ? NULL : "is not valid"; break;
-    case AS_INERT: break;
+    case AS_FLAG_NOT:
+        wrong = set_flag(param, opt, value);
+        break;
+    case AS_STRING:
+        wrong = set_string(param, opt, value, p);
+        break;
+    case AS_CUSTOM:
+        wrong = param->custom(p, opt, value) ? NULL : "is not valid";
+        break;
+    case AS_INERT:
+        break;
     }
     if (wrong) {
-        return apr_psprintf(p, "%s: '%s=%s' %s; write for example %s", param->rule, key, value, wrong,
-                            param->example);
+        return apr_psprintf(p, "%s: '%s=%s' %s; write for example %s", param->rule, key, value,
+                            wrong, param->example);
     }
     opt->set |= param->bit;
     return NULL;
@@ -353,7 +381,7 @@ const char *rp_conf_set_param(apr_pool_t *p, rp_options_t *opt, const char *key,
 
 static const char *describe_time(apr_pool_t *p, apr_interval_time_t time)
 {
-    return time % SECOND ? apr_psprintf(p, "%" APR_INT64_T_FMT "ms", time / MS)
+    return (time % SECOND) ? apr_psprintf(p, "%" APR_INT64_T_FMT "ms", time / MS)
                          : apr_psprintf(p, "%" APR_INT64_T_FMT "s", time / SECOND);
 }
 
@@ -377,11 +405,16 @@ static const char *describe_status(apr_pool_t *p, const rp_options_t *opt)
 static const char *describe_custom(apr_pool_t *p, const param_t *param, const rp_options_t *opt)
 {
     switch (param->bit) {
-    case RP_OPT_LOADFACTOR: return apr_psprintf(p, "%d.%02d", opt->loadfactor / 100, opt->loadfactor % 100);
-    case RP_OPT_UPGRADE: return opt->upgrade;
-    case RP_OPT_ADDRESS_TTL: return opt->address_ttl < 0 ? "-1" : describe_time(p, opt->address_ttl);
-    case RP_OPT_STATUS: return describe_status(p, opt);
-    default: return "(no effect)";
+    case RP_OPT_LOADFACTOR:
+        return apr_psprintf(p, "%d.%02d", opt->loadfactor / 100, opt->loadfactor % 100);
+    case RP_OPT_UPGRADE:
+        return opt->upgrade;
+    case RP_OPT_ADDRESS_TTL:
+        return opt->address_ttl < 0 ? "-1" : describe_time(p, opt->address_ttl);
+    case RP_OPT_STATUS:
+        return describe_status(p, opt);
+    default:
+        return "(no effect)";
     }
 }
 
@@ -390,12 +423,18 @@ static const char *describe_value(apr_pool_t *p, const param_t *param, const rp_
     const char *member = (const char *)opt + param->offset;
 
     switch (param->kind) {
-    case AS_NUMBER: return apr_itoa(p, *(const int *)member);
-    case AS_SIZE: return apr_psprintf(p, "%" APR_SIZE_T_FMT, *(const apr_size_t *)member);
-    case AS_TIME: return describe_time(p, *(const apr_interval_time_t *)member);
-    case AS_FLAG: return *(const bool *)member ? "On" : "Off";
-    case AS_STRING: return *(const char *const *)member;
-    default: return describe_custom(p, param, opt);
+    case AS_NUMBER:
+        return apr_itoa(p, *(const int *)member);
+    case AS_SIZE:
+        return apr_psprintf(p, "%" APR_SIZE_T_FMT, *(const apr_size_t *)member);
+    case AS_TIME:
+        return describe_time(p, *(const apr_interval_time_t *)member);
+    case AS_FLAG:
+        return *(const bool *)member ? "On" : "Off";
+    case AS_STRING:
+        return *(const char *const *)member;
+    default:
+        return describe_custom(p, param, opt);
     }
 }
 

@@ -22,10 +22,14 @@ static const char *refuse_word(cmd_parms *cmd, const line_t *line, const char *w
     const char *nearest = rp_conf_nearest(word, keywords);
 
     if (cmd->path && line->target[0] == '/') {
-        return BOTH " can not have a path when defined in a location: write the target alone, the path is the location's";
+        return BOTH " can not have a path when defined in a location: write the target alone, the "
+                    "path is the location's";
     }
-    return apr_psprintf(cmd->pool, "Invalid " BOTH " parameter. Parameter must be in the form 'key=value': '%s' was "
-                        "read%s%s%s", word, nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    return apr_psprintf(
+        cmd->pool,
+        "Invalid " BOTH " parameter. Parameter must be in the form 'key=value': '%s' was "
+        "read%s%s%s",
+        word, nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
 }
 
 static const char *read_pair(cmd_parms *cmd, line_t *line, char *word)
@@ -50,7 +54,8 @@ static const char *read_pair(cmd_parms *cmd, line_t *line, char *word)
         line->flags |= RP_ROUTE_ENCODED;
     }
     else {
-        return apr_psprintf(cmd->pool, "unknown mapping '%s': write mapping=encoded or mapping=servlet", value);
+        return apr_psprintf(
+            cmd->pool, "unknown mapping '%s': write mapping=encoded or mapping=servlet", value);
     }
     return NULL;
 }
@@ -76,7 +81,8 @@ static const char *read_word(cmd_parms *cmd, line_t *line, char *word)
 {
     if (!line->path && !strcmp(word, "~")) {
         if (line->is_regex) {
-            return "ProxyPassMatch invalid syntax ('~' usage): it takes a regular expression without it";
+            return "ProxyPassMatch invalid syntax ('~' usage): it takes a regular expression "
+                   "without it";
         }
         line->is_regex = true;
     }
@@ -102,7 +108,8 @@ static const char *read_line(cmd_parms *cmd, line_t *line, const char *args)
         err = read_word(cmd, line, ap_getword_conf(cmd->pool, &args));
     }
     if (!err && !line->target) {
-        err = BOTH " needs a path when not defined in a location: write PATH URL, or put it into a <Location>";
+        err = BOTH " needs a path when not defined in a location: write PATH URL, or put it into a "
+                   "<Location>";
     }
     return err;
 }
@@ -160,7 +167,8 @@ static const char *add_route(cmd_parms *cmd, rp_dir_conf_t *dir, const line_t *l
     if (line->is_regex) {
         route->regex = ap_pregcomp(cmd->pool, line->path, AP_REG_EXTENDED);
         if (!route->regex) {
-            return apr_psprintf(cmd->pool, "Regular expression could not be compiled: %s", line->path);
+            return apr_psprintf(cmd->pool, "Regular expression could not be compiled: %s",
+                                line->path);
         }
     }
     err = set_target(cmd, route, line);

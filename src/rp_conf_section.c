@@ -14,7 +14,9 @@ const ap_directive_t *rp_conf_find_proxy_section(const cmd_parms *cmd)
     const ap_directive_t *parent = cmd->directive ? cmd->directive->parent : NULL;
     bool is_regex;
 
-    return parent && parent->directive[0] == '<' && is_proxy_section(parent->directive, &is_regex) ? parent : NULL;
+    return parent && parent->directive[0] == '<' && is_proxy_section(parent->directive, &is_regex)
+               ? parent
+               : NULL;
 }
 
 /* Read the directives inside, with the section's text as their path. */
@@ -88,13 +90,15 @@ const char *rp_conf_cmd_section(cmd_parms *cmd, void *dir, const char *args)
     section = apr_pcalloc(cmd->pool, sizeof(*section));
     section->pattern = ap_getword_conf(cmd->pool, &args);
     if (!*section->pattern) {
-        return apr_pstrcat(cmd->pool, cmd->cmd->name, "> block must specify a path: a target's URL, or * for all", NULL);
+        return apr_pstrcat(cmd->pool, cmd->cmd->name,
+                           "> block must specify a path: a target's URL, or * for all", NULL);
     }
     if (!ap_cstr_casecmpn(section->pattern, "proxy:", 6)) {
         section->pattern += 6;
     }
     if (rp_conf_is_group_url(section->pattern)) {
-        return apr_psprintf(cmd->pool, "%s> " RP_NO_GROUPS ": '%s'", cmd->cmd->name, section->pattern);
+        return apr_psprintf(cmd->pool, "%s> " RP_NO_GROUPS ": '%s'", cmd->cmd->name,
+                            section->pattern);
     }
     is_proxy_section(cmd->cmd->name, &is_regex);
     section->is_glob = !is_regex && apr_fnmatch_test(section->pattern);

@@ -77,7 +77,8 @@ void rp_conf_retire_stand_ins(void)
     size_t i;
 
     /* Renamed, not removed: removing a module lowers httpd's count of modules, and the ones with
-     * the highest numbers would no longer be merged. Unused records are renamed too, to no effect. */
+     * the highest numbers would no longer be merged. Unused records are renamed too, to no effect.
+     */
     for (i = 0; i < STAND_INS; i++) {
         stand_ins[i].record.name = "mod_revproxy_standin.c";
     }
@@ -94,7 +95,8 @@ void rp_conf_adopt_log_levels(server_rec *s)
     for (i = 0; i < STAND_INS; i++) {
         int index = stand_ins[i].record.module_index;
 
-        if (stand_ins[i].record.name && index > 0 && levels[index] > levels[revproxy_module.module_index]) {
+        if (stand_ins[i].record.name && index > 0 &&
+            levels[index] > levels[revproxy_module.module_index]) {
             levels[revproxy_module.module_index] = levels[index];
         }
     }

@@ -7,7 +7,8 @@
 #define GROUP_SCHEME "balancer:"
 
 /* Schemes of mod_proxy that we leave to it. */
-static const char *const foreign_schemes[] = {"fcgi", "ajp", "scgi", "uwsgi", "ftp", "h2", "h2c", "fd", "connect", NULL};
+static const char *const foreign_schemes[] = {"fcgi", "ajp", "scgi", "uwsgi",   "ftp",
+                                              "h2",   "h2c", "fd",   "connect", NULL};
 static const char *const known_schemes[] = {"http", "https", "ws", "wss", "balancer", "unix", NULL};
 
 #define KNOWN_TARGETS "http://, https://, ws://, wss:// and unix:/path|http://host/"
@@ -65,21 +66,24 @@ static const char *refuse_scheme(apr_pool_t *p, const char *scheme, const char *
     const char *nearest;
 
     if (is_in_list(scheme, foreign_schemes)) {
-        return apr_psprintf(p,
-                            "unsupported scheme '%s' in '%s': for it load mod_proxy and mod_proxy_%s beside this "
-                            "module (its directives are then RevProxyPass etc., plain ones go to mod_proxy)",
-                            scheme, url, !ap_cstr_casecmp(scheme, "h2") ? "http2" : scheme);
+        return apr_psprintf(
+            p,
+            "unsupported scheme '%s' in '%s': for it load mod_proxy and mod_proxy_%s beside this "
+            "module (its directives are then RevProxyPass etc., plain ones go to mod_proxy)",
+            scheme, url, !ap_cstr_casecmp(scheme, "h2") ? "http2" : scheme);
     }
     nearest = rp_conf_nearest(scheme, known_schemes);
-    return apr_psprintf(p, "unknown scheme '%s' in '%s': known are " KNOWN_TARGETS "%s%s%s", scheme, url,
-                        nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    return apr_psprintf(p, "unknown scheme '%s' in '%s': known are " KNOWN_TARGETS "%s%s%s", scheme,
+                        url, nearest ? "; did you mean " : "", nearest ? nearest : "",
+                        nearest ? "?" : "");
 }
 
 static const char *describe(apr_pool_t *p, int err, const char *url)
 {
     if (err == RP_URI_E_SCHEME || err == RP_URI_E_NOHOST || err == RP_URI_E_SYNTAX) {
-        return apr_psprintf(p, "URL must be absolute!: %s (it %s; write for example http://127.0.0.1:8080/)", url,
-                            rp_uri_err_text(err));
+        return apr_psprintf(
+            p, "URL must be absolute!: %s (it %s; write for example http://127.0.0.1:8080/)", url,
+            rp_uri_err_text(err));
     }
     return apr_psprintf(p, "Unable to parse URL: %s (it %s)", url, rp_uri_err_text(err));
 }
@@ -102,7 +106,9 @@ static const char *name_variable_host(apr_pool_t *p, rp_backend_t *b, const char
 
     b->has_variable_host = true;
     b->host = lower(p, host, (size_t)((colon ? colon : end) - host));
-    if (colon && !rp_conf_parse_number(apr_pstrmemdup(p, colon + 1, strspn(colon + 1, "0123456789")), &port) &&
+    if (colon &&
+        !rp_conf_parse_number(apr_pstrmemdup(p, colon + 1, strspn(colon + 1, "0123456789")),
+                              &port) &&
         port > 0 && port <= 65535) {
         b->port = (apr_port_t)port;
     }
@@ -129,8 +135,8 @@ static const char *name_fixed_host(apr_pool_t *p, rp_backend_t *b, const char *u
         port = "";
     }
     b->path = apr_pstrmemdup(p, u.rest.p, u.rest.n);
-    b->name = apr_pstrcat(p, b->scheme, "://", u.is_ipv6 ? "[" : "", b->host, u.is_ipv6 ? "]" : "", port, b->path,
-                          NULL);
+    b->name = apr_pstrcat(p, b->scheme, "://", u.is_ipv6 ? "[" : "", b->host, u.is_ipv6 ? "]" : "",
+                          port, b->path, NULL);
     return NULL;
 }
 
@@ -164,22 +170,30 @@ static const char *set_socket(apr_pool_t *p, rp_backend_t *b, const char **url)
     }
     pipe = strchr(path, '|');
     if (!pipe) {
-        return apr_psprintf(p, "URL must be absolute!: %s (behind the socket's path write |http://localhost/)", whole);
+        return apr_psprintf(
+            p, "URL must be absolute!: %s (behind the socket's path write |http://localhost/)",
+            whole);
     }
     *url = rp_conf_strip_socket(p, whole);
     if (!*url) {
-        return apr_psprintf(p, "uses an invalid \"unix:\" URL: %s (write unix:/path/to.sock|http://localhost/)", whole);
+        return apr_psprintf(
+            p, "uses an invalid \"unix:\" URL: %s (write unix:/path/to.sock|http://localhost/)",
+            whole);
     }
     if (path[0] == '/' && path[1] == '/') {
         path += 2;
         if (*path != '/') {
-            return apr_psprintf(p, "uses an invalid \"unix:\" URL: %s (no host before the socket's path: write "
-                                "unix:/path/to.sock|http://localhost/)", whole);
+            return apr_psprintf(
+                p,
+                "uses an invalid \"unix:\" URL: %s (no host before the socket's path: write "
+                "unix:/path/to.sock|http://localhost/)",
+                whole);
         }
     }
     b->uds_path = ap_runtime_dir_relative(p, apr_pstrmemdup(p, path, (size_t)(pipe - path)));
     if (pipe == path || !b->uds_path) {
-        return apr_psprintf(p, "uses an invalid \"unix:\" URL: %s (its path is empty or invalid)", whole);
+        return apr_psprintf(p, "uses an invalid \"unix:\" URL: %s (its path is empty or invalid)",
+                            whole);
     }
     if (strlen(b->uds_path) >= sizeof(un.sun_path)) {
         return apr_psprintf(p, "worker uds path (%s) too long: at most %d bytes", b->uds_path,
@@ -212,12 +226,14 @@ static const char *set_address(apr_pool_t *p, rp_backend_t *b, const char *url, 
     }
     host += 3;
     end = host + strcspn(host, "/?#");
-    err = find_variable(host, end, flags) ? name_variable_host(p, b, url) : name_fixed_host(p, b, url);
+    err = find_variable(host, end, flags) ? name_variable_host(p, b, url)
+                                          : name_fixed_host(p, b, url);
     b->has_variable_path = !err && find_variable(b->path, b->path + strlen(b->path), flags);
     return err;
 }
 
-const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags, rp_backend_t **backend)
+const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
+                                rp_backend_t **backend)
 {
     rp_backend_t *b = apr_pcalloc(cmd->pool, sizeof(*b));
     const char *err = set_socket(cmd->pool, b, &url);
@@ -236,6 +252,15 @@ const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
     APR_ARRAY_PUSH(rp_conf_of(cmd)->backends, rp_backend_t *) = b;
     *backend = b;
     return NULL;
+}
+
+bool rp_conf_is_same_name(const char *a, const char *b)
+{
+    size_t na = strlen(a), nb = strlen(b);
+
+    na -= na > 0 && a[na - 1] == '/';
+    nb -= nb > 0 && b[nb - 1] == '/';
+    return na == nb && !ap_cstr_casecmpn(a, b, na);
 }
 
 static bool is_same_socket(const char *a, const char *b)
@@ -298,7 +323,8 @@ static size_t authority_length(const char *url)
     return host ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : strlen(url);
 }
 
-static rp_backend_t *find_longest(const rp_server_conf_t *conf, const char *url, const char *uds_path, bool is_named)
+static rp_backend_t *find_longest(const rp_server_conf_t *conf, const char *url,
+                                  const char *uds_path, bool is_named)
 {
     rp_backend_t *best = NULL;
     size_t n, least = authority_length(url);
@@ -316,7 +342,8 @@ static rp_backend_t *find_longest(const rp_server_conf_t *conf, const char *url,
     return best;
 }
 
-rp_backend_t *rp_conf_find_backend(const rp_server_conf_t *conf, const char *url, const char *uds_path)
+rp_backend_t *rp_conf_find_backend(const rp_server_conf_t *conf, const char *url,
+                                   const char *uds_path)
 {
     return find_longest(conf, url, uds_path, false);
 }
@@ -335,7 +362,9 @@ static const char *apply(cmd_parms *cmd, rp_backend_t *b, const char *args, cons
         word = ap_getword_conf(cmd->pool, &args);
         value = strchr(word, '=');
         if (!value) {
-            return apr_psprintf(cmd->pool, "Invalid parameter '%s'. Parameter must be in the form 'key=value'", word);
+            return apr_psprintf(cmd->pool,
+                                "Invalid parameter '%s'. Parameter must be in the form 'key=value'",
+                                word);
         }
         *value++ = '\0';
         err = rp_conf_set_param(cmd->pool, &b->opt, word, value);
@@ -346,40 +375,75 @@ static const char *apply(cmd_parms *cmd, rp_backend_t *b, const char *args, cons
     return NULL;
 }
 
+static bool is_same_backend(const rp_backend_t *a, const rp_backend_t *b)
+{
+    return rp_conf_is_same_name(a->name, b->name) && is_same_socket(a->uds_path, b->uds_path);
+}
+
+static const rp_backend_t *find_same(const rp_server_conf_t *conf, const rp_backend_t *named,
+                                     bool is_named)
+{
+    int i;
+
+    for (i = 0; i < conf->backends->nelts; i++) {
+        const rp_backend_t *b = APR_ARRAY_IDX(conf->backends, i, rp_backend_t *);
+
+        if (is_same_backend(b, named) && (!is_named || b->is_named)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+static const char *apply_to_all(cmd_parms *cmd, const rp_backend_t *known, const char *args,
+                                const char *url)
+{
+    const apr_array_header_t *backends = rp_conf_of(cmd)->backends;
+    const char *err = NULL;
+    int i;
+
+    for (i = 0; !err && i < backends->nelts; i++) {
+        rp_backend_t *b = APR_ARRAY_IDX(backends, i, rp_backend_t *);
+
+        if (is_same_backend(b, known)) {
+            err = apply(cmd, b, args, url);
+        }
+    }
+    return err;
+}
+
 const char *rp_conf_set_named(cmd_parms *cmd, const char *url, const char *args, bool is_new_ok)
 {
     rp_server_conf_t *conf = rp_conf_of(cmd);
-    rp_backend_t *named, *b;
+    rp_backend_t *named;
     const rp_backend_t *known;
     const char *err;
-    int i;
 
     err = rp_conf_add_backend(cmd, url, RP_TARGET_HAS_BACKREFS, &named);
     if (err) {
         return err;
     }
+    /* Kept below a name that is known already: later routes to it start from it. */
     apr_array_pop(conf->backends);
-    known = find_longest(conf, named->name, named->uds_path, false);
+    known = find_same(conf, named, false);
     if (!known && !is_new_ok) {
-        return apr_psprintf(cmd->pool, "can not find '%s' Worker: define it first, by a ProxyPass to it or by "
-                            "<Proxy \"%s\"> ... </Proxy>", url, url);
-    }
-    for (i = 0; known && i < conf->backends->nelts; i++) {
-        b = APR_ARRAY_IDX(conf->backends, i, rp_backend_t *);
-        if (!strcmp(b->name, known->name) && is_same_socket(b->uds_path, known->uds_path)) {
-            err = apply(cmd, b, args, url);
+        /* As mod_proxy, where the name is looked up like a request's target. */
+        known = find_longest(conf, named->name, named->uds_path, false);
+        if (!known) {
+            return apr_psprintf(
+                cmd->pool,
+                "can not find '%s' Worker: define it first, by a ProxyPass to it or by "
+                "<Proxy \"%s\"> ... </Proxy>",
+                url, url);
         }
-        if (err) {
-            return err;
-        }
+        named->name = known->name;
+        named->path = known->path;
     }
-    if (known && known->is_named) {
-        return NULL;
+    err = known ? apply_to_all(cmd, known, args, url) : NULL;
+    if (err || find_same(conf, named, true)) {
+        return err;
     }
     named->is_named = true;
-    if (known) {
-        named->name = known->name;
-    }
     APR_ARRAY_PUSH(conf->backends, rp_backend_t *) = named;
     return apply(cmd, named, args, url);
 }

@@ -27,12 +27,9 @@ static apr_interval_time_t unit_of(const char *name)
         const char *name;
         apr_interval_time_t time;
     } units[] = {
-        {"ms", APR_TIME_C(1000)},
-        {"s", APR_USEC_PER_SEC},
-        {"sec", APR_USEC_PER_SEC},
-        {"mi", 60 * APR_USEC_PER_SEC},
-        {"min", 60 * APR_USEC_PER_SEC},
-        {"h", 3600 * APR_USEC_PER_SEC},
+        {"ms", APR_TIME_C(1000)},       {"s", APR_USEC_PER_SEC},
+        {"sec", APR_USEC_PER_SEC},      {"mi", 60 * APR_USEC_PER_SEC},
+        {"min", 60 * APR_USEC_PER_SEC}, {"h", 3600 * APR_USEC_PER_SEC},
     };
     size_t i;
 
@@ -44,7 +41,8 @@ static apr_interval_time_t unit_of(const char *name)
     return 0;
 }
 
-const char *rp_conf_parse_time(const char *text, apr_interval_time_t unit, apr_interval_time_t *value)
+const char *rp_conf_parse_time(const char *text, apr_interval_time_t unit,
+                               apr_interval_time_t *value)
 {
     apr_int64_t number;
     char *end;

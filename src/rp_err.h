@@ -22,6 +22,9 @@
 #define RP_ERR_CLIENT   0x08u /* the client is to blame: never counts against a backend */
 #define RP_ERR_TIMEOUT  0x10u /* a deadline passed */
 
+/* For the access log: nobody is there to get it. The number that nginx made known. */
+#define RP_STATUS_CLIENT_GONE 499
+
 typedef enum {
 #define RP_ERR(id, code, level, status, flags, page, text, outcome, action) RP_E_##id,
 #include "rp_err.def"

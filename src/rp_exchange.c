@@ -52,16 +52,47 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
     return x;
 }
 
+/* A client that closes its connection and one that only has no more to send look the same:
+ * a FIN. This long, the second kind may still be answered. */
+#define HALF_CLOSE_GRACE apr_time_from_msec(50)
+
+/* While nothing more is expected from the client, its end of stream says that it left
+ * (RevProxyClientAbort). */
+static void watch_for_leaving(rp_exchange_t *x)
+{
+    if (x->client.fd < 0 || rp_conf_get_dir(x->r)->client_abort == RP_OFF || !x->up.is_read) {
+        return;
+    }
+    x->wait.client_fd = x->client.fd;
+    if (!x->leaving_at) {
+        x->wait.client_events |= POLLRDHUP;
+    }
+    else if (!x->wait.deadline || x->leaving_at < x->wait.deadline) {
+        x->wait.deadline = x->leaving_at;
+    }
+}
+
+/* true: the client is gone, nobody waits for an answer. */
+static bool has_left(rp_exchange_t *x)
+{
+    if (!x->leaving_at && (x->ready.client & POLLRDHUP)) {
+        x->leaving_at = apr_time_now() + HALF_CLOSE_GRACE;
+    }
+    return x->ready.is_client_gone || (x->leaving_at && apr_time_now() >= x->leaving_at);
+}
+
 /* Run steps until the exchange ends, or leaves its thread: SUSPENDED then. */
 static int run(rp_exchange_t *x)
 {
     while (x->step != RP_STEP_END) {
-        rp_step_t next = rp_exchange_run_step(x);
+        rp_step_t next = has_left(x) ? rp_exchange_lose_client(x) : rp_exchange_run_step(x);
 
         if (next != RP_STEP_WAIT) {
             x->step = next;
+            continue;
         }
-        else if (rp_park_wait(&x->parking, &x->wait, &x->ready) == RP_PARK_SUSPENDED) {
+        watch_for_leaving(x);
+        if (rp_park_wait(&x->parking, &x->wait, &x->ready) == RP_PARK_SUSPENDED) {
             return SUSPENDED;
         }
     }

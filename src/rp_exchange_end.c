@@ -48,7 +48,7 @@ static void fill_where(const rp_exchange_t *x, rp_err_where_t *where)
 {
     where->route = x->target->route_name;
     where->backend = x->target->backend ? x->target->backend->name : NULL;
-    where->phase = rp_exchange_get_phase(x->step);
+    where->phase = rp_exchange_get_phase(x);
     where->attempt = x->attempt;
 }
 
@@ -127,6 +127,12 @@ rp_step_t rp_exchange_fail_with(rp_exchange_t *x, rp_err_t err)
     return rp_exchange_fail(x, &fault);
 }
 
+rp_step_t rp_exchange_lose_client(rp_exchange_t *x)
+{
+    x->r->connection->aborted = 1;
+    return rp_exchange_fail_with(x, RP_E_CLIENT_GONE);
+}
+
 /* Reuse needs proof that both directions are complete (cves.md I2, I4): the default is to close. */
 static bool is_reusable(const rp_exchange_t *x)
 {
@@ -151,6 +157,7 @@ void rp_exchange_finish(rp_exchange_t *x)
     }
     x->is_finished = true;
     rp_park_forget(x->parking.park);
+    rp_client_leave(&x->client);
     rp_pool_stop_waiting(&x->waiter);
     rp_pool_retire(&x->conn);
     rp_down_free(&x->down);

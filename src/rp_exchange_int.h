@@ -40,6 +40,7 @@ typedef struct rp_exchange_t {
     rp_wait_t wait;
     rp_ready_t ready;
     apr_time_t wait_until;     /* deadline of the wait under way; 0: a new wait begins */
+    apr_time_t leaving_at;     /* the client has half-closed: it gets what comes until then; 0: it has not */
     int attempt;               /* 1 for the first */
     int interims;              /* 1xx heads received in this attempt */
     int result;                /* what the handler returns */
@@ -54,13 +55,16 @@ typedef struct rp_exchange_t {
 
 /* rp_exchange_steps.c */
 rp_step_t rp_exchange_run_step(rp_exchange_t *x);
-const char *rp_exchange_get_phase(rp_step_t step);
+/* What is going on, for log lines. */
+const char *rp_exchange_get_phase(const rp_exchange_t *x);
 
 /* rp_exchange_end.c: the one retry decision, the one finaliser. */
 
 /* An attempt failed: try again, or end. Returns the next step. */
 rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault);
 rp_step_t rp_exchange_fail_with(rp_exchange_t *x, rp_err_t err);
+/* The client is gone. */
+rp_step_t rp_exchange_lose_client(rp_exchange_t *x);
 /* End without a backend's fault, with the handler's result. */
 rp_step_t rp_exchange_end(rp_exchange_t *x, int result);
 /* The response is complete: the connection goes back to its pool, or is closed. */

@@ -122,10 +122,7 @@ static rp_err_t check_client(const request_rec *r)
 /* Reasons to use a connection for this request only (compat 12.4). */
 static bool is_single_use(const rp_exchange_t *x)
 {
-    bool is_first = x->r->connection->keepalives == 0;
-
-    return x->is_http10 || has_env(x, "proxy-nokeepalive") || x->r->main || x->up.is_suspect ||
-           (is_first && has_env(x, "proxy-initial-not-pooled"));
+    return x->is_http10 || has_env(x, "proxy-nokeepalive") || x->r->main || x->up.is_suspect;
 }
 
 /* Tell a client to go on that waits for 100 Continue, when the backend is not to be asked. */
@@ -552,6 +549,9 @@ static rp_step_t step_drain(rp_exchange_t *x)
     else {
         want_wait(x, rp_conn_get_fd(x->conn), POLLOUT, get_backend_timeout(x));
     }
+    if (rp_client_has_pending(&x->client)) {
+        rp_client_want(&x->client, &x->wait, x->wait.client_events | POLLOUT);
+    }
     return RP_STEP_WAIT;
 }
 
@@ -571,9 +571,15 @@ static const struct {
     [RP_STEP_DRAIN] = {"sending the rest of the request", step_drain},
 };
 
-const char *rp_exchange_get_phase(rp_step_t step)
+const char *rp_exchange_get_phase(const rp_exchange_t *x)
 {
-    return step < RP_STEP_END ? steps[step].phase : "ending";
+    if (x->step == RP_STEP_SEND && x->up.is_held) {
+        return "waiting for 100 Continue";
+    }
+    if (x->step == RP_STEP_SEND && !is_sending(x)) {
+        return x->down.got ? "reading the response head" : "waiting for the response";
+    }
+    return x->step < RP_STEP_END ? steps[x->step].phase : "ending";
 }
 
 rp_step_t rp_exchange_run_step(rp_exchange_t *x)

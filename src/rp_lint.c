@@ -17,7 +17,7 @@ typedef struct lint_t {
     apr_pool_t *p;
     server_rec *main, *s;         /* the main server, the one looked at */
     const rp_server_conf_t *conf; /* of s */
-    apr_hash_t *seen;             /* routes already looked at: a virtual host repeats the main server's */
+    apr_hash_t *seen; /* routes already looked at: a virtual host repeats the main server's */
 } lint_t;
 
 /* Reports go to the main server's log: a virtual host's is not open at configtest. */
@@ -32,8 +32,9 @@ static void report(const lint_t *lint, int level, const rp_route_t *route, const
     va_start(args, fmt);
     text = apr_pvsprintf(lint->p, fmt, args);
     va_end(args);
-    ap_log_error(APLOG_MARK, level, 0, lint->main, "lint: %s:%d: ProxyPass%s %s %s: %s", route->file, route->line,
-                 route->regex ? "Match" : "", route->path, route->raw_target, text);
+    ap_log_error(APLOG_MARK, level, 0, lint->main, "lint: %s:%d: ProxyPass%s %s %s: %s",
+                 route->file, route->line, route->regex ? "Match" : "", route->path,
+                 route->raw_target, text);
 }
 
 static bool ends_in_slash(const char *text)
@@ -69,23 +70,31 @@ static void check_slash(const lint_t *lint, const rp_route_t *route)
     const char *path = route->path;
 
     if (route->regex && target_slash && !has_backref(route->target)) {
-        report(lint, APLOG_WARNING, route, "the target ends in / and the whole path is appended, so /x is sent for //x: "
+        report(lint, APLOG_WARNING, route,
+               "the target ends in / and the whole path is appended, so /x is sent for //x: "
                "end the target without /, or use $1");
     }
-    if (route->regex || route->flags & RP_ROUTE_INTERPOLATE || path_slash == target_slash || path[0] != '/') {
+    if (route->regex || route->flags & RP_ROUTE_INTERPOLATE || path_slash == target_slash ||
+        path[0] != '/') {
         return;
     }
     if (target_slash) {
-        report(lint, APLOG_WARNING, route, "the target ends in / and the path does not, so a request for %s/x is sent "
-               "for //x there: end both in / or neither", path);
+        report(lint, APLOG_WARNING, route,
+               "the target ends in / and the path does not, so a request for %s/x is sent "
+               "for //x there: end both in / or neither",
+               path);
     }
     else if (has_path(route->target)) {
-        report(lint, APLOG_WARNING, route, "the path ends in / and the target does not, so %sx becomes %sx: end both "
-               "in / or neither", path, route->target);
+        report(lint, APLOG_WARNING, route,
+               "the path ends in / and the target does not, so %sx becomes %sx: end both "
+               "in / or neither",
+               path, route->target);
     }
     else {
-        report(lint, APLOG_WARNING, route, "the path ends in / and the target does not, so %sx becomes the host of %sx, "
-               "which lets clients choose the host: write %s/", path, route->target, route->raw_target);
+        report(lint, APLOG_WARNING, route,
+               "the path ends in / and the target does not, so %sx becomes the host of %sx, "
+               "which lets clients choose the host: write %s/",
+               path, route->target, route->raw_target);
     }
 }
 
@@ -111,7 +120,8 @@ static int find_group(const char *regex, int wanted)
     return -1;
 }
 
-/* A variable in the host is fine only if it begins with the path's slash: "http://h$1" and "(/.*)". */
+/* A variable in the host is fine only if it begins with the path's slash: "http://h$1" and "(/.*)".
+ */
 static bool is_path_only(const rp_route_t *route, const char *variable)
 {
     int group = find_group(route->path, variable[1] - '0');
@@ -130,11 +140,14 @@ static void check_host_variable(const lint_t *lint, const rp_route_t *route)
     host = strstr(route->target, "://") + 3;
     variable = strchr(host, '$');
     if (variable && apr_isdigit(variable[1]) && variable > host && !is_path_only(route, variable)) {
-        report(lint, APLOG_WARNING, route, "what the client sends is appended to the host name, so it can choose the "
-               "host: put a / before $%c", variable[1]);
+        report(lint, APLOG_WARNING, route,
+               "what the client sends is appended to the host name, so it can choose the "
+               "host: put a / before $%c",
+               variable[1]);
     }
     else if (variable == host) {
-        report(lint, APLOG_INFO, route, "the client chooses the host: limit it in the regular expression");
+        report(lint, APLOG_INFO, route,
+               "the client chooses the host: limit it in the regular expression");
     }
 }
 
@@ -144,7 +157,8 @@ static void check_path(const lint_t *lint, const rp_route_t *route)
         return;
     }
     if (route->in_location && (route->path[0] == '^' || strchr(route->path, '('))) {
-        report(lint, APLOG_WARNING, route, "the section's path is a regular expression, and ProxyPass compares it "
+        report(lint, APLOG_WARNING, route,
+               "the section's path is a regular expression, and ProxyPass compares it "
                "letter by letter: write ProxyPassMatch");
     }
     else if (route->path[0] != '/' && !(route->flags & RP_ROUTE_INTERPOLATE)) {
@@ -157,7 +171,8 @@ static void check_target(const lint_t *lint, const rp_route_t *route)
     const char *query = strchr(route->target, '?');
 
     if (query && !(route->flags & (RP_ROUTE_NOCANON | RP_ROUTE_ENCODED))) {
-        report(lint, APLOG_WARNING, route, "the ? of the target is sent as %%3F, the client's query follows it: use "
+        report(lint, APLOG_WARNING, route,
+               "the ? of the target is sent as %%3F, the client's query follows it: use "
                "RewriteRule with [P] to add a query");
     }
 }
@@ -181,12 +196,15 @@ static void check_params(const lint_t *lint, const rp_route_t *route)
 
     for (i = 0; i < sizeof(idle) / sizeof(idle[0]); i++) {
         if (opt->set & idle[i].bit) {
-            report(lint, APLOG_INFO, route, "%s= has no effect here: %s", idle[i].name, idle[i].why);
+            report(lint, APLOG_INFO, route, "%s= has no effect here: %s", idle[i].name,
+                   idle[i].why);
         }
     }
-    if ((opt->set & RP_OPT_SMAX) && (opt->set & RP_OPT_MAX) && opt->max > 0 && opt->smax > opt->max) {
-        report(lint, APLOG_WARNING, route, "smax=%d is more than max=%d: never more than max connections are kept",
-               opt->smax, opt->max);
+    if ((opt->set & RP_OPT_SMAX) && (opt->set & RP_OPT_MAX) && opt->max > 0 &&
+        opt->smax > opt->max) {
+        report(lint, APLOG_WARNING, route,
+               "smax=%d is more than max=%d: never more than max connections are kept", opt->smax,
+               opt->max);
     }
     if (!opt->reuse && opt->set & (RP_OPT_TTL | RP_OPT_SMAX)) {
         report(lint, APLOG_INFO, route, "ttl= and smax= have no effect with disablereuse=On");
@@ -197,16 +215,19 @@ static void check_params(const lint_t *lint, const rp_route_t *route)
 
 static bool is_switched_on(const ap_directive_t *d)
 {
-    return (!ap_cstr_casecmp(d->directive, "SSLProxyEngine") || !ap_cstr_casecmp(d->directive, "TLSProxyEngine")) &&
+    return (!ap_cstr_casecmp(d->directive, "SSLProxyEngine") ||
+            !ap_cstr_casecmp(d->directive, "TLSProxyEngine")) &&
            !ap_cstr_casecmpn(d->args, "on", 2);
 }
 
 static bool is_host_of(const ap_directive_t *d, const server_rec *s)
 {
-    return s->defn_name && !strcmp(d->filename, s->defn_name) && d->line_num == (int)s->defn_line_number;
+    return s->defn_name && !strcmp(d->filename, s->defn_name) &&
+           d->line_num == (int)s->defn_line_number;
 }
 
-/* Is TLS to backends switched on in these directives or <Proxy> sections, for server s (NULL: any)? */
+/* Is TLS to backends switched on in these directives or <Proxy> sections, for server s (NULL: any)?
+ */
 static bool has_tls(const ap_directive_t *d, const server_rec *s)
 {
     bool is_host;
@@ -229,7 +250,8 @@ static void check_tls(const lint_t *lint, const rp_route_t *route)
 
     /* A route of the main server serves every host that may switch it on. */
     if (route->backend->is_tls && !has_tls(ap_conftree, s->is_virtual ? s : NULL)) {
-        report(lint, APLOG_WARNING, route, "the target wants TLS and SSLProxyEngine is not on here, so every request "
+        report(lint, APLOG_WARNING, route,
+               "the target wants TLS and SSLProxyEngine is not on here, so every request "
                "fails: load mod_ssl and write SSLProxyEngine On");
     }
 }
@@ -269,7 +291,8 @@ static bool is_reversed(const lint_t *lint, const rp_route_t *route)
         return true;
     }
     for (i = 0; i < core->sec_url->nelts; i++) {
-        if (has_reverse(ap_get_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *), &revproxy_module),
+        if (has_reverse(ap_get_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *),
+                                             &revproxy_module),
                         route)) {
             return true;
         }
@@ -280,11 +303,14 @@ static bool is_reversed(const lint_t *lint, const rp_route_t *route)
 static void check_reverse(const lint_t *lint, const rp_route_t *route)
 {
     /* A WebSocket backend does not redirect. */
-    if (route->backend->scheme[0] == 'w' || route->backend->has_variable_host || is_reversed(lint, route)) {
+    if (route->backend->scheme[0] == 'w' || route->backend->has_variable_host ||
+        is_reversed(lint, route)) {
         return;
     }
-    report(lint, APLOG_INFO, route, "no ProxyPassReverse for this target: redirects of the backend reach clients as they "
-           "are; to map them write ProxyPassReverse %s %s", route->regex ? "PATH" : route->path, route->raw_target);
+    report(lint, APLOG_INFO, route,
+           "no ProxyPassReverse for this target: redirects of the backend reach clients as they "
+           "are; to map them write ProxyPassReverse %s %s",
+           route->regex ? "PATH" : route->path, route->raw_target);
 }
 
 /* ---- rules about several routes ---- */
@@ -300,7 +326,8 @@ static bool is_shadow(const rp_route_t *earlier, const rp_route_t *later)
     if (later->flags & RP_ROUTE_ENCODED && !(earlier->flags & RP_ROUTE_ENCODED)) {
         return false;
     }
-    return later->regex ? !strcmp(earlier->path, "/") : rp_uri_match_prefix(earlier->path, later->path) > 0;
+    return later->regex ? !strcmp(earlier->path, "/")
+                        : rp_uri_match_prefix(earlier->path, later->path) > 0;
 }
 
 static void check_shadow(const lint_t *lint, int index)
@@ -312,8 +339,10 @@ static void check_shadow(const lint_t *lint, int index)
         const rp_route_t *earlier = APR_ARRAY_IDX(lint->conf->routes, i, rp_route_t *);
 
         if (is_shadow(earlier, route)) {
-            report(lint, APLOG_WARNING, route, "never used: ProxyPass %s %s (%s:%d) comes first and takes its requests; "
-                   "put the longer path before it", earlier->path, earlier->raw_target, earlier->file, earlier->line);
+            report(lint, APLOG_WARNING, route,
+                   "never used: ProxyPass %s %s (%s:%d) comes first and takes its requests; "
+                   "put the longer path before it",
+                   earlier->path, earlier->raw_target, earlier->file, earlier->line);
             return;
         }
     }
@@ -348,8 +377,8 @@ static void check_locations(const lint_t *lint)
     int i;
 
     for (i = 0; i < core->sec_url->nelts; i++) {
-        const rp_dir_conf_t *dir =
-            ap_get_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *), &revproxy_module);
+        const rp_dir_conf_t *dir = ap_get_module_config(
+            APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *), &revproxy_module);
 
         if (dir && dir->route && is_first_look(lint, dir->route)) {
             check_route(lint, dir->route);
@@ -366,7 +395,8 @@ static void check_sections(const lint_t *lint)
         const rp_dir_conf_t *dir = ap_get_module_config(section->dir_conf, &revproxy_module);
 
         if (dir && dir->route && is_first_look(lint, dir->route)) {
-            report(lint, APLOG_WARNING, dir->route, "no effect inside <Proxy>: write it in the server or a <Location>");
+            report(lint, APLOG_WARNING, dir->route,
+                   "no effect inside <Proxy>: write it in the server or a <Location>");
         }
     }
 }

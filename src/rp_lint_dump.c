@@ -23,7 +23,8 @@ static const char *describe_flags(apr_pool_t *p, unsigned flags)
         text = apr_pstrcat(p, text, flags & words[i].bit ? words[i].word : "", NULL);
     }
     if (flags & RP_ROUTE_ENCODED) {
-        text = apr_pstrcat(p, text, " mapping=", flags & RP_ROUTE_SERVLET ? "servlet" : "encoded", NULL);
+        text = apr_pstrcat(p, text, " mapping=", flags & RP_ROUTE_SERVLET ? "servlet" : "encoded",
+                           NULL);
     }
     return text;
 }
@@ -33,8 +34,10 @@ static void print_route(apr_file_t *out, apr_pool_t *p, const rp_route_t *route)
     const char *options = route->backend ? rp_conf_describe_options(p, &route->backend->opt) : "";
 
     apr_file_printf(out, "  %s%s%s -> %s%s%s%s (%s:%d)\n", route->in_location ? "<Location> " : "",
-                    route->regex ? "~ " : "", route->path, route->is_excluded ? "not proxied" : route->raw_target,
-                    describe_flags(p, route->flags), *options ? " " : "", options, route->file, route->line);
+                    route->regex ? "~ " : "", route->path,
+                    route->is_excluded ? "not proxied" : route->raw_target,
+                    describe_flags(p, route->flags), *options ? " " : "", options, route->file,
+                    route->line);
 }
 
 static void print_locations(apr_file_t *out, apr_pool_t *p, const server_rec *s)
@@ -43,8 +46,8 @@ static void print_locations(apr_file_t *out, apr_pool_t *p, const server_rec *s)
     int i;
 
     for (i = core->sec_url->nelts - 1; i >= 0; i--) {
-        const rp_dir_conf_t *dir =
-            ap_get_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *), &revproxy_module);
+        const rp_dir_conf_t *dir = ap_get_module_config(
+            APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *), &revproxy_module);
 
         if (dir && dir->route) {
             print_route(out, p, dir->route);
@@ -58,11 +61,13 @@ static void print_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
     int i;
 
     if (s->is_virtual) {
-        apr_file_printf(out, "virtual host %s (%s:%u)\n", s->server_hostname ? s->server_hostname : "without name",
-                        s->defn_name, s->defn_line_number);
+        apr_file_printf(out, "virtual host %s (%s:%u)\n",
+                        s->server_hostname ? s->server_hostname : "without name", s->defn_name,
+                        s->defn_line_number);
     }
     else {
-        apr_file_printf(out, "main server %s\n", s->server_hostname ? s->server_hostname : "without name");
+        apr_file_printf(out, "main server %s\n",
+                        s->server_hostname ? s->server_hostname : "without name");
     }
     print_locations(out, p, s);
     for (i = 0; i < conf->routes->nelts; i++) {

@@ -42,10 +42,8 @@ void rp_park_note_backend(const rp_wait_t *wait, rp_ready_t *ready, short got)
 
 void rp_park_note_client(const rp_wait_t *wait, rp_ready_t *ready, short got)
 {
-    short data = wait->client_events & (POLLIN | POLLOUT);
-
-    ready->is_client_gone = (got & (POLLERR | POLLHUP | (wait->client_events & POLLRDHUP))) != 0;
-    ready->client = got & ~(POLLIN | POLLOUT | POLLRDHUP) ? data : got & data;
+    ready->is_client_gone = (got & (POLLERR | POLLHUP)) != 0;
+    ready->client = got & wait->client_events;
 }
 
 void rp_park_note_time(const rp_wait_t *wait, rp_ready_t *ready)

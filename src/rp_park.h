@@ -34,8 +34,8 @@ typedef struct rp_wait_t {
 /* What came of it. Errors and hang-ups are reported as readiness of whatever was
  * asked for, so that the next read or write finds them. */
 typedef struct rp_ready_t {
-    short backend, client; /* POLLIN | POLLOUT */
-    bool is_client_gone;   /* the client reset its connection, or half-closed it where that was asked for */
+    short backend, client; /* POLLIN | POLLOUT; of the client also POLLRDHUP where that was asked for */
+    bool is_client_gone;   /* the client's connection is dead in both directions */
     bool is_late;          /* nothing became ready before the deadline */
 } rp_ready_t;
 

@@ -117,7 +117,7 @@ static const char *choose_host(request_rec *r, const rp_target_t *t)
  * (Proxy: a CGI behind the backend would take it for HTTP_PROXY, CVE-2016-5387). */
 static const char *const dropped[] = {
     "Host", "Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding",
-    "Content-Length", "Upgrade", "Expect", "HTTP2-Settings", "Proxy", NULL,
+    "Content-Length", "Upgrade", "HTTP2-Settings", "Proxy", NULL,
 };
 
 /* A subrequest asks for the whole of a page, whatever its parent's conditions. */
@@ -184,17 +184,24 @@ typedef struct {
     bool is_written;
 } own_field_t;
 
-enum { OWN_FOR, OWN_HOST, OWN_SERVER, OWN_VIA, OWN_COUNT };
+/* In the order in which they are added where the client has none. */
+enum { OWN_VIA, OWN_EXPECT, OWN_FOR, OWN_HOST, OWN_SERVER, OWN_COUNT };
+
+static bool has_field(const writer_t *w, const char *name)
+{
+    return apr_table_get(w->r->headers_in, name) && !is_named_by_connection(w, name);
+}
 
 static void fill_own_fields(writer_t *w, own_field_t *own)
 {
     request_rec *r = w->r;
     rp_via_t via = rp_conf_get_server(r->server)->via;
 
+    own[OWN_VIA] = (own_field_t){"Via", NULL, via == RP_VIA_BLOCK, false};
+    own[OWN_EXPECT] = (own_field_t){"Expect", NULL, !w->want->expect, false};
     own[OWN_FOR] = (own_field_t){"X-Forwarded-For", NULL, false, false};
     own[OWN_HOST] = (own_field_t){"X-Forwarded-Host", NULL, false, false};
     own[OWN_SERVER] = (own_field_t){"X-Forwarded-Server", NULL, false, false};
-    own[OWN_VIA] = (own_field_t){"Via", NULL, via == RP_VIA_BLOCK, false};
     if (rp_conf_get_dir(r)->add_headers != RP_OFF) {
         own[OWN_FOR].element = r->useragent_ip;
         own[OWN_HOST].element = get_client_host(r);
@@ -202,6 +209,10 @@ static void fill_own_fields(writer_t *w, own_field_t *own)
     }
     if (via == RP_VIA_ON || via == RP_VIA_FULL) {
         own[OWN_VIA].element = rp_reqhead_format_via(r, via, r->proto_num);
+    }
+    /* httpd has let no other expectation through. */
+    if (!has_field(w, "Expect")) {
+        own[OWN_EXPECT].element = "100-Continue";
     }
 }
 
@@ -217,22 +228,21 @@ static own_field_t *find_own_field(own_field_t *own, const char *name)
     return NULL;
 }
 
-/* All lines of the field as one, our element last (RFC 9110 5.3): a client cannot
+/* All lines of the field as one under that name, our element last (RFC 9110 5.3): a client cannot
  * have the last word by sending the field twice. */
-static void add_own_field(writer_t *w, own_field_t *f)
+static void add_own_field(writer_t *w, own_field_t *f, const char *name)
 {
-    const char *theirs = is_named_by_connection(w, f->name) ? NULL
-                                                            : apr_table_getm(w->r->pool, w->r->headers_in, f->name);
+    const char *theirs = has_field(w, name) ? apr_table_getm(w->r->pool, w->r->headers_in, name) : NULL;
 
     if (f->is_written || f->is_removed) {
         return;
     }
     f->is_written = true;
     if (theirs && *theirs && f->element) {
-        add_field(w, f->name, apr_pstrcat(w->r->pool, theirs, ", ", f->element, NULL));
+        add_field(w, name, apr_pstrcat(w->r->pool, theirs, ", ", f->element, NULL));
     }
     else if (f->element || theirs) {
-        add_field(w, f->name, f->element ? f->element : theirs);
+        add_field(w, name, f->element ? f->element : theirs);
     }
 }
 
@@ -249,14 +259,14 @@ static void add_client_fields(writer_t *w)
         own_field_t *f = e[i].key ? find_own_field(own, e[i].key) : NULL;
 
         if (f && !is_named_by_connection(w, f->name)) {
-            add_own_field(w, f);
+            add_own_field(w, f, e[i].key);
         }
         else if (!f && e[i].key && is_forwarded(w, e[i].key)) {
             add_field(w, e[i].key, e[i].val);
         }
     }
     for (i = 0; i < OWN_COUNT; i++) {
-        add_own_field(w, &own[i]);
+        add_own_field(w, &own[i], own[i].name);
     }
 }
 
@@ -266,9 +276,6 @@ static void add_hop_fields(writer_t *w)
 {
     const rp_reqhead_want_t *want = w->want;
 
-    if (want->expect) {
-        add_field(w, "Expect", "100-Continue");
-    }
     if (want->framing == RP_FRAMING_LENGTH) {
         add_field(w, "Content-Length", apr_off_t_toa(w->r->pool, want->length));
     }

@@ -81,7 +81,6 @@ my $t   = RevProxy->new(
         <Proxy %%URL:app%%/foo>
             Header append X-Seen vhost
         </Proxy>
-        ProxyPass / %%URL:app%%/
     </VirtualHost>
 EOT
 

@@ -194,6 +194,8 @@ the top level of a minimal configuration, with these replaced:
 
 Options: C<backends> (hash of name to RevProxy::Backend), C<modules> (names without mod_: headers ssl
 rewrite ...), C<front_first> (load the proxy before them), C<mpm>, C<threads> (16 per child),
+C<one_child> (under prefork, too, where a second connection
+then waits until the first has ended; for tests of what is kept per child, with one client connection at a time),
 C<process> (text that replaces the whole process configuration), C<loglevel> (added to "warn"; our
 module's level is info unless this says otherwise), C<docs> (hash of path to content under the
 DocumentRoot), C<files> (the same under %%DIR%%), C<env> (hash for httpd's environment), C<defines> (for -D),
@@ -327,9 +329,11 @@ sub server_identity {
 sub process_lines {
     my ($self) = @_;
     my $n = $self->{threads};
-    return ('ServerLimit ' . 2 * $n, "StartServers 4", 'MinSpareServers 1', "MaxSpareServers $n", "MaxRequestWorkers $n",
-        'MaxConnectionsPerChild 0')
-        if $self->{mpm} eq 'prefork';
+    if ($self->{mpm} eq 'prefork') {
+        my ($start, $most) = $self->{one_child} ? (1, 1) : (4, $n);
+        return ('ServerLimit ' . 2 * $n, "StartServers $start", 'MinSpareServers 1', "MaxSpareServers $n", "MaxRequestWorkers $most",
+            'MaxConnectionsPerChild 0');
+    }
     return ('ServerLimit 8', 'StartServers 1', "ThreadLimit $n", "ThreadsPerChild $n", "MaxRequestWorkers $n", 'MinSpareThreads 1',
         "MaxSpareThreads $n", 'MaxConnectionsPerChild 0');
 }
@@ -680,8 +684,27 @@ sub claim {
 
 sub allow { my ($self, @regexes) = @_; push @{ $self->{claims} }, @regexes; return }
 
-# Of the machine, not of the test: mod_ssl and libssl are of different builds.
-my $ALWAYS = qr/AH01882/;
+=head2 claim_fault($code, route => $path, phase => $words, %opt)
+
+C<claim> for a failure of one request: the line has the code (RP0101) and, as each of ours must, route,
+backend, attempt (1) and phase. C<backend>: its name (any if left out), C<count>. With the stock modules
+nothing is asserted, and all their lines are allowed.
+
+=cut
+
+sub claim_fault {
+    my ($self, $code, %where) = @_;
+    return $self->allow(qr/AH\d{5}/) if $self->{front} eq 'mod_proxy';
+    my $backend = defined $where{backend} ? quotemeta $where{backend} : '\\S+';
+    my $attempt = $where{attempt} || 1;
+    my $regex   = qr/$code [^:]+: route \Q$where{route}\E backend $backend attempt $attempt phase \Q$where{phase}\E/;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return $self->claim($regex, "$where{route}: $code, $where{phase}", exists $where{count} ? (count => $where{count}) : ());
+}
+
+# Of the machine, not of the test: mod_ssl and libssl are of different builds; a virtual host without
+# ServerName, and 127.0.0.1 has no name in /etc/hosts.
+my $ALWAYS = qr/AH01882|AH00549/;
 
 # Lines of level warn or worse, and lines that are not httpd's at all (a sanitizer, an assertion, a
 # library that prints), which no claim covers.
