@@ -477,10 +477,13 @@ unsigned rp_addr_get_generation(void)
 
 static apr_status_t forget_all(void *unused)
 {
+    entry_t *e, *next;
+
     (void)unused;
     pthread_mutex_lock(&cache_lock);
-    while (!TAILQ_EMPTY(&use_order)) {
-        forget_locked(TAILQ_FIRST(&use_order));
+    for (e = TAILQ_FIRST(&use_order); e; e = next) {
+        next = TAILQ_NEXT(e, in_use_order);
+        forget_locked(e);
     }
     pthread_mutex_unlock(&cache_lock);
     return APR_SUCCESS;

@@ -18,7 +18,7 @@ typedef struct rp_addr_query_t rp_addr_query_t; /* a look-up under way */
 
 typedef enum { RP_ADDR_OK, RP_ADDR_AGAIN, RP_ADDR_FAIL } rp_addr_result_t;
 
-/* After rp_offload_child_init. */
+/* After rp_offload_child_init; called by rp_pool_child_init. */
 apr_status_t rp_addr_child_init(apr_pool_t *pchild);
 
 /* Addresses of a backend. fresh: ask the resolver even if the cache has an answer

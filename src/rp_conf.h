@@ -205,7 +205,8 @@ int rp_conf_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
 /* post_config: give ids, link routes with backends, run mod_ssl's section hook
  * for every <Proxy> section; a mistake is logged with file and line.
  * Returns OK or HTTP_INTERNAL_SERVER_ERROR. */
-int rp_conf_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+int rp_conf_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                        server_rec *main_server);
 
 /* The stand-in records of mod_proxy.c and mod_proxy_http.c for modules and
  * <IfModule> that look for them (design section 7); called from register_hooks. */

@@ -284,7 +284,7 @@ static bool matches_pattern(const char *url, const char *pattern)
     const char *stop = next_variable(pattern);
     size_t n = (size_t)(stop - pattern);
 
-    if (strncmp(url, pattern, n)) {
+    if (strncmp(url, pattern, n) != 0) {
         return false;
     }
     url += n;

@@ -44,7 +44,7 @@ typedef struct rp_conn_want_t {
     apr_interval_time_t timeout;     /* for the TLS handshake, and for the look-up of the name */
 } rp_conn_want_t;
 
-/* After rp_offload_child_init; rp_pool_child_init calls it. */
+/* Called by rp_pool_child_init. */
 void rp_conn_child_init(apr_pool_t *pchild);
 
 /* Make an unopened connection. Never NULL (httpd ends the child where no memory is left). */
@@ -111,6 +111,8 @@ const char *rp_conn_get_detail(const rp_conn_t *c); /* NULL or words, e.g. the a
 /* Counters and facts for logs and the pool. */
 apr_port_t rp_conn_get_local_port(const rp_conn_t *c);       /* 0: none (unix socket, not connected) */
 const apr_sockaddr_t *rp_conn_get_peer(const rp_conn_t *c);  /* NULL before connected */
+bool rp_conn_is_slow(const rp_conn_t *c);                    /* its last answer was not worth a thread's wait */
+void rp_conn_note_slow(rp_conn_t *c, bool is_slow);
 unsigned rp_conn_get_uses(const rp_conn_t *c);               /* exchanges begun on it, incl. this one */
 void rp_conn_count_use(rp_conn_t *c);
 bool rp_conn_is_plain(const rp_conn_t *c);

@@ -24,6 +24,9 @@
 /* Different sets of SSLProxy* settings that are kept for the child's life; the number of <Proxy>
  * sections bounds it in practice. More live with their connection. */
 #define PROFILES_MAX 256
+/* Records that one read goes through without finding a byte for us: more than fit into the buffers
+ * between the socket and OpenSSL, unless the backend is out to keep us busy. */
+#define EMPTY_RECORDS_MAX 4096
 
 struct rp_tls_t {
     apr_pool_t *pool;
@@ -33,7 +36,8 @@ struct rp_tls_t {
     rp_offload_job_t *job;       /* the handshake, NULL after it */
     apr_status_t handshake;      /* its result: written by the job, read once that is done */
     apr_size_t write_max;
-    bool is_drained;             /* the last read found nothing */
+    bool is_starved;             /* in this read the TLS layer found the socket empty */
+    bool is_drained;             /* the last read found nothing, and the socket empty */
     bool is_jobs;                /* the job's pool cleanup destroys this */
 };
 
@@ -176,6 +180,26 @@ static apr_size_t get_write_max(const server_rec *s)
     return most > 2 * RECORD_EXTRA ? most - RECORD_EXTRA : RECORD_EXTRA;
 }
 
+/* Between the core's input filter and mod_ssl. */
+static apr_status_t watch_input(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                                apr_read_type_e block, apr_off_t most)
+{
+    rp_tls_t *tls = f->ctx;
+    apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, most);
+
+    if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(bb)) {
+        tls->is_starved = true;
+    }
+    return rv;
+}
+
+/* Added by its record, so it needs no name that others could use. */
+static ap_filter_rec_t watch_filter = {
+    .name = "rp_conn_tls",
+    .filter_func = {.in_func = watch_input},
+    .ftype = (ap_filter_type)(AP_FTYPE_NETWORK - 1),
+};
+
 static rp_err_t make_conn_rec(rp_tls_t *tls, const rp_conn_want_t *want)
 {
     apr_bucket_alloc_t *alloc = apr_bucket_alloc_create(tls->pool);
@@ -199,6 +223,7 @@ static rp_err_t make_conn_rec(rp_tls_t *tls, const rp_conn_want_t *want)
     if (rc != OK && rc != DONE) {
         return RP_E_TLS_HANDSHAKE;
     }
+    ap_add_input_filter_handle(&watch_filter, tls, NULL, c);
     /* mod_ssl writes c->cs->sense when OpenSSL wants to read in the midst of a write; only the
      * MPM's connections have one. */
     c->cs = apr_pcalloc(tls->pool, sizeof(*c->cs));
@@ -456,12 +481,25 @@ static void keep_rest(rp_tls_t *tls)
     }
 }
 
+/* Ask for bytes until there are some or the socket is empty. mod_ssl says EAGAIN also after a
+ * record that was for OpenSSL (a session ticket, say), though the next one, already taken from
+ * the socket, may be ours: no poll would tell. */
 static apr_status_t fetch_input(rp_tls_t *tls, ap_input_mode_t mode, apr_size_t most)
 {
-    apr_status_t rv = ap_get_brigade(tls->conn->input_filters, tls->in, mode, APR_NONBLOCK_READ,
-                                     (apr_off_t)most);
+    apr_status_t rv;
+    int i;
 
-    return APR_STATUS_IS_EAGAIN(rv) || APR_STATUS_IS_TIMEUP(rv) ? APR_SUCCESS : rv;
+    tls->is_starved = false;
+    for (i = 0; i < EMPTY_RECORDS_MAX; i++) {
+        rv = ap_get_brigade(tls->conn->input_filters, tls->in, mode, APR_NONBLOCK_READ, (apr_off_t)most);
+        if (APR_STATUS_IS_EAGAIN(rv) || APR_STATUS_IS_TIMEUP(rv)) {
+            rv = APR_SUCCESS;
+        }
+        if (rv != APR_SUCCESS || tls->is_starved || !APR_BRIGADE_EMPTY(tls->in)) {
+            return rv;
+        }
+    }
+    return APR_EGENERAL;
 }
 
 rp_io_t rp_tls_read(rp_tls_t *tls, char *buf, apr_size_t cap, apr_size_t *got, apr_status_t *rv)

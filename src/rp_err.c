@@ -1,5 +1,8 @@
 #include "rp_err.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "apr_strings.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
@@ -50,14 +53,21 @@ void rp_err_log_retried(request_rec *r, rp_err_t err, apr_status_t rv, const rp_
     }
 }
 
-int rp_err_to_status(request_rec *r, rp_err_t err)
+static bool names_host(const char *page)
+{
+    return page[strlen(page) - 1] == ':';
+}
+
+int rp_err_to_status(request_rec *r, rp_err_t err, const char *host)
 {
     const rp_err_info_t *e = rp_err_get(err);
 
     if (e->page) {
+        const char *name = names_host(e->page) && host ? apr_pstrcat(r->pool, " ", host, NULL) : "";
+
         apr_table_setn(r->notes, "error-notes",
                        apr_pstrcat(r->pool, "The proxy server could not handle the request<p>Reason: <strong>",
-                                   e->page, "</strong></p>", NULL));
+                                   e->page, ap_escape_html(r->pool, name), "</strong></p>", NULL));
         apr_table_setn(r->notes, "verbose-error-to", "*");
         r->status_line = apr_psprintf(r->pool, "%3.3u Proxy Error", e->status);
     }

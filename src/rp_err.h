@@ -39,7 +39,7 @@ typedef struct rp_err_info_t {
     int status;          /* what the client gets while nothing was sent to it; 0: nothing can be sent */
     unsigned flags;      /* RP_ERR_* */
     const char *page;    /* reason named on the client's error page ("502 Proxy Error", as mod_proxy
-                            words it), or NULL: the plain page of the status */
+                            words it; behind a colon comes the host), or NULL: the plain page */
     const char *text;    /* what happened, for the log */
     const char *outcome; /* what the module does next */
     const char *action;  /* what the operator can do */
@@ -66,7 +66,7 @@ void rp_err_log_retried(request_rec *r, rp_err_t err, apr_status_t rv, const rp_
                         const char *detail);
 
 /* Prepare httpd's error page for err (the notes and the status line that mod_proxy sets, compat
- * section 17) and return the status for the handler. */
-int rp_err_to_status(request_rec *r, rp_err_t err);
+ * section 17) and return the status for the handler. host: the target's, for pages that name it. */
+int rp_err_to_status(request_rec *r, rp_err_t err, const char *host);
 
 #endif

@@ -60,7 +60,7 @@ static int prepare_error(rp_exchange_t *x, const rp_fault_t *fault)
 
     r->status = HTTP_OK;
     r->status_line = NULL;
-    status = rp_err_to_status(r, fault->err);
+    status = rp_err_to_status(r, fault->err, x->target->host);
     if (fault->status) {
         status = fault->status;
     }

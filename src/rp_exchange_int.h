@@ -41,6 +41,7 @@ typedef struct rp_exchange_t {
     rp_ready_t ready;
     apr_time_t wait_until;     /* deadline of the wait under way; 0: a new wait begins */
     apr_time_t leaving_at;     /* the client has half-closed: it gets what comes until then; 0: it has not */
+    rp_err_t late_err;         /* what it means when that wait fails: the pumps may have gone on since */
     int attempt;               /* 1 for the first */
     int interims;              /* 1xx heads received in this attempt */
     int result;                /* what the handler returns */

@@ -257,6 +257,7 @@ static rp_step_t start_attempt(rp_exchange_t *x)
     x->interims = 0;
     x->up_is_stopped = false;
     x->is_reused = rp_conn_get_uses(x->conn) > 0;
+    x->parking.is_slow = rp_conn_is_slow(x->conn);
     rp_conn_count_use(x->conn);
     rp_up_start(&x->up, head, len, asks);
     return RP_STEP_SEND;
@@ -343,8 +344,9 @@ static rp_step_t wait_for_answer(rp_exchange_t *x, rp_pump_t up)
     short events = POLLIN | (up == RP_PUMP_WAIT_BACKEND ? POLLOUT : 0);
 
     if (is_late(x)) {
-        return rp_exchange_fail_with(x, timeout);
+        return rp_exchange_fail_with(x, x->late_err);
     }
+    x->late_err = timeout;
     want_wait(x, rp_conn_get_fd(x->conn), events, get_send_limit(x, timeout));
     if (up == RP_PUMP_WAIT_CLIENT) {
         rp_client_want(&x->client, &x->wait, POLLIN);
@@ -410,6 +412,7 @@ static rp_step_t take_head(rp_exchange_t *x)
     int status;
 
     forget_wait(x);
+    rp_conn_note_slow(x->conn, x->parking.is_slow);
     if (x->down.head.status < 200) {
         return take_interim(x);
     }
@@ -490,8 +493,9 @@ static rp_step_t wait_to_relay(rp_exchange_t *x, rp_pump_t up, rp_pump_t down)
     short client = for_client ? POLLOUT : 0;
 
     if (is_late(x)) {
-        return rp_exchange_fail_with(x, for_client ? RP_E_CLIENT_SEND_TIMEOUT : RP_E_BODY_TIMEOUT);
+        return rp_exchange_fail_with(x, x->late_err);
     }
+    x->late_err = for_client ? RP_E_CLIENT_SEND_TIMEOUT : RP_E_BODY_TIMEOUT;
     if (up == RP_PUMP_WAIT_BACKEND) {
         backend |= POLLOUT;
     }

@@ -16,7 +16,8 @@ typedef struct rp_offload_job_t rp_offload_job_t;
 typedef void (*rp_offload_fn)(void *ctx, apr_pool_t *job_pool);
 
 /* Called once per child, before the other transport units' child_init: its cleanup, which stops
- * the threads, then runs after theirs. Threads start with the first job that needs one. */
+ * the threads, then runs after theirs (rp_pool_child_init sees to it). Threads start with the first
+ * job that needs one. */
 apr_status_t rp_offload_child_init(apr_pool_t *pchild);
 
 /* Start fn(ctx) on a helper thread. ctx must stay valid until the job is done

@@ -84,7 +84,7 @@ static bool is_settled(const rp_ready_t *ready)
     return ready->backend || ready->client || ready->is_client_gone || ready->is_late;
 }
 
-rp_park_result_t rp_park_wait(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready)
+rp_park_result_t rp_park_wait(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready)
 {
     apr_interval_time_t longest = rp_park_longest(wait);
 
@@ -93,7 +93,7 @@ rp_park_result_t rp_park_wait(const rp_parking_t *how, const rp_wait_t *wait, rp
         wait_in_thread(wait, ready, longest);
         return RP_PARK_READY;
     }
-    if (how->park_after > 0) {
+    if (how->park_after > 0 && !how->is_slow) {
         wait_in_thread(wait, ready, longest < 0 ? how->park_after : shorter(how->park_after, longest));
         if (is_settled(ready)) {
             return RP_PARK_READY;

@@ -53,7 +53,9 @@ typedef bool rp_park_resume_fn(void *ctx);
 /* How to wait. park NULL: in the thread. */
 typedef struct rp_parking_t {
     rp_park_t *park;
-    apr_interval_time_t park_after; /* wait that long in the thread first */
+    apr_interval_time_t park_after; /* wait that long in the thread first, unless */
+    bool is_slow;                   /* ... the last wait (kept up by rp_park_wait) was longer: a thread is
+                                       not to be held for what will not come in time */
     rp_park_resume_fn *resume;
     void *ctx;
 } rp_parking_t;
@@ -64,9 +66,9 @@ int rp_park_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
  * HTTP/2 stream, subrequest, internal redirect. */
 rp_park_t *rp_park_find(const request_rec *r);
 
-/* Wait. READY may be answered with nothing ready and not late: look and wait again. *ready
- * must stay where it is until the resume. */
-rp_park_result_t rp_park_wait(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
+/* Wait. READY may be answered with nothing ready and not late: look and wait again. *how and
+ * *ready must stay where they are until the resume. */
+rp_park_result_t rp_park_wait(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
 /* The request that waits on park is gone. Safe on NULL. */
 void rp_park_forget(rp_park_t *park);
 

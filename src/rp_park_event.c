@@ -46,8 +46,8 @@ struct rp_park_t {
     apr_interval_time_t longest; /* the MPM gives up later than this */
     rp_wait_t wait;
     rp_ready_t *ready;
-    rp_park_resume_fn *resume;
-    void *ctx;
+    rp_parking_t *how;    /* of the request that is parked; NULL when there is none any more */
+    apr_time_t since;     /* it was parked */
 };
 
 static int can_park;
@@ -190,7 +190,7 @@ static void set_timer(const rp_park_t *park)
 
 /* ---- parking ---- */
 
-bool rp_park_put_aside(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready)
+bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready)
 {
     rp_park_t *park = how->park;
 
@@ -203,8 +203,8 @@ bool rp_park_put_aside(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_
         return false;
     }
     park->ready = ready;
-    park->resume = how->resume;
-    park->ctx = how->ctx;
+    park->how = how;
+    park->since = apr_time_now();
     park->state = ASKED;
     return true;
 }
@@ -251,7 +251,7 @@ static void collect_events(rp_park_t *park)
 void rp_park_forget(rp_park_t *park)
 {
     if (park) {
-        park->resume = NULL;
+        park->how = NULL;
         forget_backend(park);
     }
 }
@@ -262,7 +262,7 @@ static apr_status_t restore_before_cleanup(void *data)
 
     take_back(park);
     park->state = OUTSIDE;
-    park->resume = NULL;
+    park->how = NULL;
     return APR_SUCCESS;
 }
 
@@ -309,14 +309,15 @@ static int go_on(rp_park_t *park)
     take_back(park);
     park->state = RUNNING;
     park->c->cs->state = CONN_STATE_HANDLER;
-    if (!park->resume) {
+    if (!park->how) {
         /* Its request is gone: nothing is left to answer. */
         park->state = OUTSIDE;
         park->c->cs->state = CONN_STATE_LINGER;
         return OK;
     }
     collect_events(park);
-    (void)park->resume(park->ctx);
+    park->how->is_slow = apr_time_now() - park->since > park->how->park_after;
+    (void)park->how->resume(park->how->ctx);
     return leave_thread(park, OK);
 }
 
@@ -361,15 +362,13 @@ int rp_park_pre_close_connection(conn_rec *c)
     rp_park_t *park = c->master ? NULL : get_park(c);
 
     if (park && park->state == PARKED) {
-        rp_park_resume_fn *resume = park->resume;
-
         take_back(park);
         park->state = OUTSIDE;
-        if (resume) {
+        if (park->how) {
             /* Out of patience: the exchange ends now, and answers where it still can. */
             collect_events(park);
             park->ready->is_late = true;
-            (void)resume(park->ctx);
+            (void)park->how->resume(park->how->ctx);
         }
     }
     return OK;

@@ -13,6 +13,6 @@ void rp_park_note_client(const rp_wait_t *wait, rp_ready_t *ready, short got);
 void rp_park_note_time(const rp_wait_t *wait, rp_ready_t *ready);
 
 /* Prepare to leave the thread: false when that is not possible now. */
-bool rp_park_put_aside(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
+bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
 
 #endif

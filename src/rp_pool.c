@@ -13,6 +13,8 @@
 #include "ap_mpm.h"
 #include "apr_hash.h"
 #include "apr_time.h"
+#include "rp_addr.h"
+#include "rp_offload.h"
 
 #define POOL_BUCKETS 256
 /* Idle connections kept for a backend without max= and smax=, at least. */
@@ -641,6 +643,9 @@ void rp_pool_child_init(apr_pool_t *pchild, server_rec *s)
     int i, n = rp_conf_count_backends();
 
     (void)s;
+    /* Cleanups run in the reverse order: the helper threads stop last. */
+    (void)rp_offload_child_init(pchild);
+    (void)rp_addr_child_init(pchild);
     rp_conn_child_init(pchild);
     configured = n > 0 ? ap_calloc((size_t)n, sizeof(*configured)) : NULL;
     configured_count = n;

@@ -25,7 +25,7 @@ typedef enum {
 
 typedef struct rp_pool_waiter_t rp_pool_waiter_t;
 
-/* child_init hook, after rp_offload_child_init and rp_addr_child_init: make the pools. */
+/* child_init hook for the whole transport layer (rp_offload, rp_addr, rp_conn), and make the pools. */
 void rp_pool_child_init(apr_pool_t *pchild, server_rec *s);
 
 /* Borrow a connection for want. fresh: never an idle one (replay, proxy-initial-not-pooled).

@@ -10,9 +10,42 @@ APLOG_USE_MODULE(revproxy);
 
 #define HANDLER_NAME "proxy-server"
 
+static bool is_current(const request_rec *r, const rp_memory_t *mem)
+{
+    return mem && mem->filename && r->filename &&
+           (mem->filename == r->filename || !strcmp(mem->filename, r->filename));
+}
+
 rp_memory_t *rp_route_recall(request_rec *r)
 {
-    return ap_get_module_config(r->request_config, &revproxy_module);
+    rp_memory_t *mem = ap_get_module_config(r->request_config, &revproxy_module);
+
+    if (mem && mem->lookup && !is_current(r, mem) && is_current(r, mem->lookup)) {
+        mem = mem->lookup;
+        ap_set_module_config(r->request_config, &revproxy_module, mem);
+    }
+    return mem;
+}
+
+static apr_status_t forget_lookup(void *data)
+{
+    rp_memory_t *mem = data;
+
+    if (mem->parent->lookup == mem) {
+        mem->parent->lookup = NULL;
+    }
+    return APR_SUCCESS;
+}
+
+/* A subrequest's target is kept for its parent for as long as the subrequest's pool lives. */
+static void hand_up(request_rec *r, rp_memory_t *mem)
+{
+    if (!r->main || mem->parent) {
+        return;
+    }
+    mem->parent = rp_route_remember(r->main);
+    mem->parent->lookup = mem;
+    apr_pool_cleanup_register(r->pool, mem, forget_lookup, apr_pool_cleanup_null);
 }
 
 rp_memory_t *rp_route_remember(request_rec *r)
@@ -36,7 +69,7 @@ int rp_route_fail(request_rec *r, const rp_target_t *target, rp_err_t err, const
         where.backend = target->route->backend->name;
     }
     rp_err_log(r, err, 0, &where, detail);
-    return rp_err_to_status(r, err);
+    return rp_err_to_status(r, err, target->host);
 }
 
 static const char *look_up(void *ctx, rp_span_t name)
@@ -84,11 +117,6 @@ static bool has_proxy_name(const request_rec *r)
            !strncmp(r->filename, RP_PROXY_PREFIX, RP_PROXY_PREFIX_LEN);
 }
 
-static bool is_current(const request_rec *r, const rp_memory_t *mem)
-{
-    return mem && mem->filename && (mem->filename == r->filename || !strcmp(mem->filename, r->filename));
-}
-
 /* The URL of a target text, without a "unix:PATH|" at its very start. */
 static const char *skip_socket(const char *text)
 {
@@ -120,7 +148,7 @@ static bool is_left_to_us(request_rec *r, const char *text)
 
 static bool is_ours(request_rec *r, const rp_memory_t *mem)
 {
-    if (mem && mem->made == RP_MADE_BY_ROUTE && is_current(r, mem)) {
+    if (is_current(r, mem) && (mem->made == RP_MADE_BY_ROUTE || mem->is_canonical)) {
         return true;
     }
     if (!is_beside_mod_proxy()) {
@@ -180,7 +208,7 @@ static int try_route(request_rec *r, const rp_route_t *route, bool is_encoded)
 
 static bool may_be_proxied(const request_rec *r)
 {
-    return r->uri && r->uri[0] == '/' && strcmp(r->unparsed_uri, "*") &&
+    return r->uri && r->uri[0] == '/' && strcmp(r->unparsed_uri, "*") != 0 &&
            !apr_table_get(r->subprocess_env, "no-proxy");
 }
 
@@ -346,6 +374,7 @@ int rp_route_fixups(request_rec *r)
     }
     r->filename = apr_pstrcat(r->pool, RP_PROXY_PREFIX, mem->target.url, NULL);
     mem->filename = r->filename;
+    hand_up(r, mem);
     if (is_beside_mod_proxy()) {
         /* Its fixups come after ours and must leave the name as it is. */
         apr_table_setn(r->notes, "proxy-nocanon", "1");
@@ -356,9 +385,14 @@ int rp_route_fixups(request_rec *r)
 /* ---- handler ---- */
 
 /* SetHandler "proxy:URL": the file's name comes behind the URL, as mod_proxy has it (compat 3.6). */
+static const char *get_handler_target(request_rec *r)
+{
+    return apr_pstrcat(r->pool, r->handler + RP_PROXY_PREFIX_LEN, r->filename, NULL);
+}
+
 static int take_handler(request_rec *r, rp_memory_t *mem)
 {
-    const char *text = apr_pstrcat(r->pool, r->handler + RP_PROXY_PREFIX_LEN, r->filename, NULL);
+    const char *text = get_handler_target(r);
     char *filename = r->filename;
     int rc;
 
@@ -391,7 +425,6 @@ static int take_handler(request_rec *r, rp_memory_t *mem)
 static int take_name(request_rec *r, rp_memory_t *mem)
 {
     const char *text = r->filename + RP_PROXY_PREFIX_LEN;
-    const char *socket = apr_table_get(r->notes, "uds_path");
     int rc = OK;
 
     if (!is_our_scheme(text)) {
@@ -400,11 +433,6 @@ static int take_name(request_rec *r, rp_memory_t *mem)
     }
     if (!mem->is_canonical) {
         rc = rp_route_canonicalise(r, mem, text, RP_PATH_WHOLE);
-        if (rc == OK && socket && !mem->target.uds_path) {
-            /* mod_dir's fast redirect to a proxied index hands on the name and the notes only. */
-            mem->target.uds_path = socket;
-            apr_table_setn(r->notes, "uds_path", socket);
-        }
         mem->filename = r->filename;
     }
     return rc == OK ? rp_route_resolve(r, &mem->target) : rc;
@@ -413,10 +441,10 @@ static int take_name(request_rec *r, rp_memory_t *mem)
 static bool is_proxy_handler(request_rec *r)
 {
     if (r->proxyreq || !r->filename || !r->handler ||
-        strncmp(r->handler, RP_PROXY_PREFIX, RP_PROXY_PREFIX_LEN)) {
+        strncmp(r->handler, RP_PROXY_PREFIX, RP_PROXY_PREFIX_LEN) != 0) {
         return false;
     }
-    return !is_beside_mod_proxy() || is_left_to_us(r, r->handler + RP_PROXY_PREFIX_LEN);
+    return !is_beside_mod_proxy() || is_left_to_us(r, get_handler_target(r));
 }
 
 int rp_route_get_target(request_rec *r, rp_target_t **target)

@@ -32,11 +32,15 @@ typedef struct rp_memory_t {
     const char *filename;  /* the r->filename that target belongs to; NULL: none */
     bool is_canonical;     /* target is complete but for backend and group */
     bool was_seen;         /* rp_route_translate ran and nothing had claimed the request before it */
+    struct rp_memory_t *parent; /* of the request that this one is a subrequest of, once handed up to it */
+    struct rp_memory_t *lookup; /* of the latest subrequest that had a target; see rp_route_recall */
 } rp_memory_t;
 
 /* ---- rp_route.c ---- */
 
-rp_memory_t *rp_route_recall(request_rec *r);      /* NULL: nothing is remembered */
+/* NULL: nothing is remembered. mod_dir looks a proxied index up by a subrequest and then makes its
+ * name that of the request itself: what the subrequest found goes with it. */
+rp_memory_t *rp_route_recall(request_rec *r);
 rp_memory_t *rp_route_remember(request_rec *r);    /* never NULL */
 /* Log an error of choosing the target; returns the error's status. */
 int rp_route_fail(request_rec *r, const rp_target_t *target, rp_err_t err, const char *detail);

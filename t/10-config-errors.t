@@ -151,7 +151,10 @@ ProxyPass ~ ^/d http://h
 ProxyPass "/e/" "unix:run/x.sock|http:"
 ProxyPass /f HTTP://[::1]:8080
 ProxySet http://h keepalive=On
-<Proxy "proxy:http://x/" ping=1>
+<Proxy "proxy:http://y/">
+    Require all granted
+</Proxy>
+<Proxy "http://x/" ping=1>
     Require all granted
     ProxySet timeout=5 disablereuse=On enablereuse=On
 </Proxy>

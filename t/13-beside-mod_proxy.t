@@ -24,6 +24,7 @@ sub record { my ($type, $id, $content) = @_; return pack('CCnnCx', 1, $type, $id
 my $fcgi = RevProxy::Backend->new(sub {
     my ($c) = @_;
     my ($uri, $id) = ('?', 1);
+    $c->{socket}->blocking(1);
     while (defined(my $head = read_bytes($c, 8))) {
         (undef, my $type, $id, my $length, my $padding) = unpack 'CCnnC', $head;
         my $content = $length ? read_bytes($c, $length) : '';

@@ -11,6 +11,8 @@ my $t = RevProxy->new(modules => ['ssl'], docs => { 'x' => "over TLS\n" },
     files => { 'cert.pem' => slurp($cert), 'key.pem' => slurp($key) }, config => <<'EOT');
 Listen 127.0.0.1:%%PORT:tls%% https
 <VirtualHost 127.0.0.1:%%PORT:tls%%>
+    # The server is its own backend: connections that are kept would delay its end.
+    KeepAliveTimeout 1
     SSLEngine On
     SSLCertificateFile %%DIR%%/cert.pem
     SSLCertificateKeyFile %%DIR%%/key.pem

@@ -173,8 +173,8 @@ is $t->get('/rw/x', headers => [ 'X-Reply-Status' => 302,
 # connections are kept
 {
     $app->forget;
-    $t->get('/rw/one');
-    $t->get('/rw/two');
+    my $k = $t->connect;
+    $k->request(path => "/rw/$_") for qw(one two);
     my ($one, $two) = $app->requests;
     only_ours { is $two->connection, $one->connection, 'the connection is used again' }
         'section 0 row 11: no pooling for [P]';

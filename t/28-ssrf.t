@@ -24,7 +24,9 @@ my $t = RevProxy->new(
     config => <<'EOT');
     Protocols h2c http/1.1
     ProxyPass      /px/ %%URL:app%%/px/
-    ProxyPass      /noslash %%URL:app%%
+    # no slash behind the host, one behind the path: what follows would join the host
+    ProxyPass      /noslash/ %%URL:app%%
+    ProxyPass      /noport/  http://localhost
     ProxyPassMatch ^/pm/(.*)$ %%URL:app%%/pm/$1
     ProxyPass      /nc/ %%URL:app%%/nc/ nocanon
     ProxyPass      /me/ %%URL:app%%/me/ mapping=encoded
@@ -158,11 +160,16 @@ is seen_for('/a/b.png', to => 'match'), '/a/b.png', 'such a rule still does its 
 is seen_for('/a/b', to => 'rewrite'), '/a/b', 'and this one';
 
 # A host that text of the request has become part of is not connected to.
-for my $path ("/noslash/\@$evil/", "/noslash\@$evil/", '/noslash.example/', "/noslash:80\@$evil/") {
+for my $path ("/noslash/\@$evil/", '/noslash/.example/', "/noslash/:80\@$evil/", '/noport/:' . $canary->port . '/',
+    "/noport/\@$evil/", '/noport/.example/x')
+{
     reset_all();
-    $t->get($path);
-    safe("host literal: $path");
+    only_ours {
+        is $t->get($path)->status, 502, "the host is what the route says: $path";
+        safe("host literal: $path");
+    } 'it connects where the request says';
 }
+is seen_for('/noslash/?q'), '/?q', 'such a route serves its own host';
 for my $path ("/\@$evil/x.png", "/x:y\@$evil/z.png") {
     reset_all();
     only_ours {
@@ -182,7 +189,7 @@ is seen_for('/h/127.0.0.1:' . $app->port . '/x', to => 'host'), '/x', 'a host th
     }
 }
 for my $path ("/px/unix:$sock|http://$evil/", "/px/%75nix:$sock%7Chttp://$evil/", "/nc/unix:$sock|http://$evil/",
-    "/rw/unix:$sock|http://$evil/", "/noslash/unix:$sock|http://$evil/", "/ht/unix:$sock|http://$evil/")
+    "/rw/unix:$sock|http://$evil/", "/ht/unix:$sock|http://$evil/")
 {
     reset_all();
     $t->get($path);

@@ -334,7 +334,7 @@ my $before = $app->connections;
 my $first  = $t->connect;
 $first->request(path => '/initial/');
 is $app->connections, $before + 1, 'proxy-initial-not-pooled: a fresh connection for the first request of a client';
-is +($app->requests)[-1]->header('Connection'), ours('close', mod_proxy => 'Keep-Alive', '?'), '... which is not kept';
+is +($app->requests)[-1]->header('Connection'), ours('close', mod_proxy => 'Keep-Alive', 'it closes without a word'), '... which is not kept';
 ok $app->wait_for(sub { $app->open_connections == 1 }), '... but closed';
 $first->request(path => '/initial/');
 is +($app->requests)[-1]->header('Connection'), 'Keep-Alive', '... a pooled one for the second';

@@ -382,7 +382,9 @@ sub start {
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
         setpgrp;    # prefork signals its whole process group when it stops
-        %ENV = (%ENV, $self->sanitizer_env, %{ $self->{env} });
+        my %sanitizer = $self->sanitizer_env;
+        %ENV = (%ENV, %sanitizer, %{ $self->{env} });
+        $ENV{LD_PRELOAD} = join ' ', grep {defined} map { $_->{LD_PRELOAD} } \%sanitizer, $self->{env};
         delete $ENV{$_} for grep {/^(?:MALLOC_|PERL5)/} keys %ENV;
         open STDIN,  '<',  '/dev/null';
         open STDOUT, '>>', $stderr;

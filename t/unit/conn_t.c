@@ -493,6 +493,14 @@ static void test_tls(void)
     ok(!rp_conn_is_idle_alive(c), "unread bytes: not alive");
     ok(read_waiting(c, buf, sizeof(buf), &n) == RP_IO_OK && n == 3, "the rest");
     ok(rp_conn_read(c, buf, sizeof(buf), &n) == RP_IO_AGAIN && !rp_conn_has_buffered(c), "then nothing");
+    (void)!write(s, "##answer", 8);
+    ok(read_waiting(c, buf, sizeof(buf), &n) == RP_IO_OK && n == 6, "bytes behind records that are not for us");
+    ok(rp_conn_read(c, buf, sizeof(buf), &n) == RP_IO_AGAIN, "then nothing");
+    (void)!write(s, "##", 2);
+    ok(rp_conn_is_idle_alive(c), "records that are not for us do no harm to an idle one");
+    (void)!write(s, "#?", 2);
+    ok(!rp_conn_is_idle_alive(c), "bytes behind them do");
+    read_waiting(c, buf, sizeof(buf), &n);
     ok(!rp_conn_shut_write(c), "no half-close with TLS");
     close(s);
     ok(read_waiting(c, buf, sizeof(buf), &n) == RP_IO_EOF, "the end");

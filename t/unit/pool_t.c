@@ -486,14 +486,15 @@ static void test_dynamic_bound(void)
     b = rp_pool_hold_dynamic(&fake_server, "http", "h5.example", 80, NULL, NULL);
     ok(b == held[5], "but those that are known");
     rp_pool_drop_dynamic(&b);
+    held[3]->line = 42; /* to know it again */
     rp_pool_drop_dynamic(&held[7]);
     rp_pool_drop_dynamic(&held[3]);
     b = rp_pool_hold_dynamic(&fake_server, "http", "one.more", 80, NULL, NULL);
-    ok(b != NULL, "one was dropped: room for one");
+    ok(b != NULL, "two were dropped: room for one");
     rp_pool_drop_dynamic(&b);
     b = rp_pool_hold_dynamic(&fake_server, "http", "h3.example", 80, NULL, NULL);
     rp_pool_count(&n);
-    ok(b && n.dynamic == DYNAMIC_MAX, "the one dropped first made it");
+    ok(b && b->line == 42 && n.dynamic == DYNAMIC_MAX, "the one dropped first made it");
     rp_pool_drop_dynamic(&b);
     for (i = 0; i < DYNAMIC_MAX; i++) {
         rp_pool_drop_dynamic(&held[i]);

@@ -29,6 +29,8 @@ static apr_status_t fake_info_get(apr_sockaddr_t **sa, const char *host, apr_int
 
 #include "../../src/rp_conn.c"
 
+#include "../../src/rp_conn_open.c"
+
 #include "../../src/rp_conn_tls.c"
 
 #include "../../src/rp_pool.c"
@@ -122,7 +124,8 @@ ap_conf_vector_t *ap_merge_per_dir_configs(apr_pool_t *p, ap_conf_vector_t *base
     return add;
 }
 
-/* A TLS layer that encrypts nothing. Its handshake reads one byte: 'y' is a good one. */
+/* A TLS layer that encrypts nothing. Its handshake reads one byte: 'y' is a good one. Like mod_ssl's,
+ * its input filter answers EAGAIN after a record that is not for the application; here that is '#'. */
 static bool is_tls_on;
 static ap_conf_vector_t *volatile bound_settings;
 static const char *volatile bound_name;
@@ -133,24 +136,91 @@ static apr_status_t fake_tls_out(ap_filter_t *f, apr_bucket_brigade *bb)
     return APR_SUCCESS;
 }
 
+typedef struct {
+    ap_filter_t tls, core;
+    char kept[8192];
+    apr_size_t used, at;
+} fake_filters_t;
+
+static apr_status_t fake_core_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
+                                 apr_off_t most)
+{
+    char buf[64];
+    apr_os_sock_t fd;
+    ssize_t got;
+
+    (void)block, (void)mode;
+    apr_os_sock_get(&fd, f->ctx);
+    got = recv(fd, buf, (size_t)most < sizeof(buf) ? (size_t)most : sizeof(buf), 0);
+    if (got == 0) {
+        return APR_EOF;
+    }
+    if (got < 0) {
+        return errno == EAGAIN ? APR_SUCCESS : errno;
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_heap_create(buf, (apr_size_t)got, NULL, bb->bucket_alloc));
+    return APR_SUCCESS;
+}
+
+static apr_status_t fake_tls_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
+                                apr_off_t most)
+{
+    fake_filters_t *all = (fake_filters_t *)f;
+    apr_size_t n, len = sizeof(all->kept);
+    apr_status_t rv;
+
+    if (all->at == all->used) {
+        rv = ap_get_brigade(f->next, bb, AP_MODE_READBYTES, block, sizeof(all->kept));
+        if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(bb)) {
+            return rv == APR_SUCCESS ? APR_EAGAIN : rv;
+        }
+        apr_brigade_flatten(bb, all->kept, &len);
+        apr_brigade_cleanup(bb);
+        all->at = 0;
+        all->used = len;
+    }
+    if (all->kept[all->at] == '#') {
+        all->at++;
+        return APR_EAGAIN;
+    }
+    for (n = 0; n < (apr_size_t)most && all->at + n < all->used && all->kept[all->at + n] != '#'; n++) {
+        continue;
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(all->kept + all->at, n, bb->bucket_alloc));
+    all->at += mode == AP_MODE_SPECULATIVE ? 0 : n;
+    return APR_SUCCESS;
+}
+
 conn_rec *ap_run_create_connection(apr_pool_t *p, server_rec *s, apr_socket_t *csd, long id, void *sbh,
                                    apr_bucket_alloc_t *alloc)
 {
+    static ap_filter_rec_t tls_in = {.filter_func = {.in_func = fake_tls_in}},
+                           core_in = {.filter_func = {.in_func = fake_core_in}},
+                           tls_out = {.filter_func = {.out_func = fake_tls_out}};
     conn_rec *c = apr_pcalloc(p, sizeof(*c));
-    ap_filter_rec_t *frec = apr_pcalloc(p, sizeof(*frec));
-    ap_filter_t *f = apr_pcalloc(p, sizeof(*f));
+    fake_filters_t *all = apr_pcalloc(p, sizeof(*all));
 
     (void)id, (void)sbh;
     c->pool = p;
     c->base_server = s;
     c->bucket_alloc = alloc;
     c->notes = apr_table_make(p, 2);
-    frec->filter_func.out_func = fake_tls_out;
-    f->frec = frec;
-    f->ctx = csd;
-    f->c = c;
-    c->output_filters = c->input_filters = f;
+    all->tls = (ap_filter_t){.frec = &tls_in, .c = c, .next = &all->core};
+    all->core = (ap_filter_t){.frec = &core_in, .c = c, .ctx = csd};
+    c->input_filters = &all->tls;
+    c->output_filters = apr_pcalloc(p, sizeof(*c->output_filters));
+    *c->output_filters = (ap_filter_t){.frec = &tls_out, .c = c, .ctx = csd};
     return c;
+}
+
+/* Where the real one puts it by its type: above the core's. */
+ap_filter_t *ap_add_input_filter_handle(ap_filter_rec_t *rec, void *ctx, request_rec *r, conn_rec *c)
+{
+    ap_filter_t *f = apr_pcalloc(c->pool, sizeof(*f));
+
+    *f = (ap_filter_t){.frec = rec, .ctx = ctx, .r = r, .c = c, .next = c->input_filters->next};
+    c->input_filters->next = f;
+    return f;
 }
 
 int ap_ssl_bind_outgoing(conn_rec *c, struct ap_conf_vector_t *dir_conf, int require_ssl)
@@ -199,22 +269,7 @@ apr_status_t ap_pass_brigade(ap_filter_t *f, apr_bucket_brigade *bb)
 apr_status_t ap_get_brigade(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
                             apr_off_t most)
 {
-    static __thread char buf[8192];
-    apr_size_t n = (apr_size_t)most < sizeof(buf) ? (apr_size_t)most : sizeof(buf);
-    apr_os_sock_t fd;
-    ssize_t got;
-
-    (void)block;
-    apr_os_sock_get(&fd, f->ctx);
-    got = recv(fd, buf, n, mode == AP_MODE_SPECULATIVE ? MSG_PEEK : 0);
-    if (got == 0) {
-        return APR_EOF;
-    }
-    if (got < 0) {
-        return errno;
-    }
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(buf, (apr_size_t)got, bb->bucket_alloc));
-    return APR_SUCCESS;
+    return f->frec->filter_func.in_func(f, bb, mode, block, most);
 }
 
 apr_status_t ap_shutdown_conn(conn_rec *c, int flush)
@@ -284,8 +339,6 @@ HELPER void begin_child(void)
     fake_server.module_config = (ap_conf_vector_t *)modules;
     fake_server.lookup_defaults = (ap_conf_vector_t *)modules;
     apr_pool_create(&pchild, NULL);
-    rp_offload_child_init(pchild);
-    rp_addr_child_init(pchild);
     rp_pool_child_init(pchild, &fake_server);
 }
 

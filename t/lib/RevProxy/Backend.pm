@@ -35,7 +35,7 @@ and signals to talk to it. An exception in a handler fails the test at its end.
 
 use strict;
 use warnings;
-use IO::Socket::INET;
+use IO::Socket::IP;
 use IO::Socket::UNIX;
 use Storable qw(nfreeze thaw);
 use MIME::Base64 ();
@@ -100,7 +100,11 @@ Where it listens. C<url> is what ProxyPass takes, without a slash at its end.
 
 sub port { return $_[0]{port} }
 sub path { return $_[0]{path} }
-sub url  { my ($self) = @_; return $self->{path} ? "unix:$self->{path}|http://localhost" : "http://$self->{host}:$self->{port}" }
+sub url {
+    my ($self) = @_;
+    return "unix:$self->{path}|http://localhost" if $self->{path};
+    return 'http://' . ($self->{host} =~ /:/ ? "[$self->{host}]" : $self->{host}) . ":$self->{port}";
+}
 
 =head2 start, stop, pause_accept, resume_accept
 
@@ -132,8 +136,8 @@ sub listen {
         chmod 0777, $self->{path} if $listener;
     }
     else {
-        $listener = IO::Socket::INET->new(
-            LocalAddr => $self->{host}, LocalPort => $self->{port},
+        $listener = IO::Socket::IP->new(
+            LocalHost => $self->{host}, LocalPort => $self->{port},
             Listen    => $self->{backlog}, ReuseAddr => 1
         );
     }
