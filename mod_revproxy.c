@@ -7,6 +7,7 @@
 #include "http_config.h"
 #include "http_connection.h"
 #include "http_request.h"
+#include "mod_status.h"
 
 #include "src/rp_client.h"
 #include "src/rp_conf.h"
@@ -15,6 +16,7 @@
 #include "src/rp_park.h"
 #include "src/rp_pool.h"
 #include "src/rp_route.h"
+#include "src/rp_status.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 
@@ -53,6 +55,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(rp_route_fixups, after_rewrite, before_proxy, APR_HOOK_FIRST);
     rp_client_register_filter();
     ap_hook_handler(rp_exchange_handler, NULL, before_proxy, APR_HOOK_FIRST);
+
+    /* A section of mod_status' page, where that module is loaded. */
+    APR_OPTIONAL_HOOK(ap, status_hook, rp_status_hook, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* Reports come last, and only when nobody refused the configuration. */
     ap_hook_check_config(rp_lint_check_config, NULL, NULL, APR_HOOK_LAST);

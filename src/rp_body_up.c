@@ -15,6 +15,8 @@ APLOG_USE_MODULE(revproxy);
 /* One read of the client while streaming; also how much may be on the way at a time. */
 #define STREAM_BYTES 32768
 #define IOV_MAX_USED 16
+/* Note of a request whose body an exchange reads. */
+#define BODY_TAKEN "revproxy-body-taken"
 
 static rp_pump_t fail(rp_up_t *up, rp_err_t err, apr_status_t rv, int status)
 {
@@ -80,6 +82,17 @@ static bool needs_spool(const rp_up_t *up, bool is_http10)
     return up->length > 0 && is_filtered && (!prefers_chunked || has_env(r, "proxy-sendcl"));
 }
 
+/* Has an exchange already read the body, so that this is the error page for it? */
+static bool is_taken(const request_rec *r)
+{
+    for (r = r->prev; r; r = r->prev) {
+        if (apr_table_get(r->notes, BODY_TAKEN)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool rp_up_init(rp_up_t *up, rp_client_t *client, bool is_http10)
 {
     request_rec *r = client->r;
@@ -90,7 +103,7 @@ bool rp_up_init(rp_up_t *up, rp_client_t *client, bool is_http10)
     up->out = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     up->fresh = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     /* A subrequest has no body of its own: its parent's is not to be touched. */
-    if (r->main && !r->kept_body) {
+    if ((r->main && !r->kept_body) || is_taken(r)) {
         up->is_read = true;
         return true;
     }
@@ -99,6 +112,9 @@ bool rp_up_init(rp_up_t *up, rp_client_t *client, bool is_http10)
     }
     if (!up->client_chunked && up->length < 0) {
         up->is_read = true;
+    }
+    else {
+        apr_table_setn(r->notes, BODY_TAKEN, "1");
     }
     up->wants_spool = needs_spool(up, is_http10);
     return true;

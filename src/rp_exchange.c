@@ -3,6 +3,7 @@
 #include "http_log.h"
 #include "http_protocol.h"
 #include "http_request.h"
+#include "scoreboard.h"
 
 #include "rp_exchange_int.h"
 
@@ -100,6 +101,13 @@ static int run(rp_exchange_t *x)
     return x->result;
 }
 
+/* mod_status keeps its books by thread: in this one, the request begins now. */
+static void enter_thread(request_rec *r)
+{
+    ap_time_process_request(r->connection->sbh, START_PREQUEST);
+    (void)ap_update_child_status(r->connection->sbh, SERVER_BUSY_WRITE, r);
+}
+
 /* Go on with a parked exchange, in whatever thread. What httpd's core does after a handler
  * that was not suspended is done here when the exchange ends. */
 static bool resume(void *ctx)
@@ -109,6 +117,7 @@ static bool resume(void *ctx)
     int result;
 
     AP_DEBUG_ASSERT(x->magic == RP_EXCHANGE_MAGIC);
+    enter_thread(r);
     /* The core holds this while hooks run, and gave it up when it saw SUSPENDED. */
     apr_thread_mutex_lock(r->invoke_mtx);
     result = run(x);

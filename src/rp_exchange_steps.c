@@ -235,6 +235,16 @@ static bool is_asking_to_continue(const rp_exchange_t *x)
     return !x->is_http10 && has_body && (x->client_expects || x->target->backend->opt.ping > 0);
 }
 
+/* Notes for log formats (compat 1.3). */
+static void note_source_port(const rp_exchange_t *x)
+{
+    apr_port_t port = rp_conn_get_local_port(x->conn);
+
+    if (port) {
+        apr_table_setn(x->r->notes, "proxy-source-port", apr_itoa(x->r->pool, port));
+    }
+}
+
 static rp_step_t start_attempt(rp_exchange_t *x)
 {
     bool asks = is_asking_to_continue(x);
@@ -259,6 +269,7 @@ static rp_step_t start_attempt(rp_exchange_t *x)
     x->is_reused = rp_conn_get_uses(x->conn) > 0;
     x->parking.is_slow = rp_conn_is_slow(x->conn);
     rp_conn_count_use(x->conn);
+    note_source_port(x);
     rp_up_start(&x->up, head, len, asks);
     return RP_STEP_SEND;
 }
@@ -420,6 +431,7 @@ static rp_step_t take_head(rp_exchange_t *x)
         /* Answered without having asked for the body: nobody waits for it any more. */
         x->up_is_stopped = true;
     }
+    apr_table_setn(x->r->notes, "proxy-status", apr_itoa(x->r->pool, x->down.head.status));
     rp_reverse_adopt(x->r, x->target, &x->down.head, &x->down.framing);
     status = rp_reverse_override(x->r);
     if (status != OK) {

@@ -32,6 +32,7 @@ typedef enum {
     RUNNING, /* in a thread, below our process_connection hook: may be parked */
     ASKED,   /* a request wants to leave the thread; the hook has not returned yet */
     PARKED,  /* the MPM polls our descriptor; the client's is in client_fd */
+    RESTING, /* the same between two requests of a client, while many requests are parked */
     OUTSIDE  /* in a thread, but not below our hook: the MPM would not know what to do */
 } park_state_t;
 
@@ -48,10 +49,13 @@ struct rp_park_t {
     rp_ready_t *ready;
     rp_parking_t *how;    /* of the request that is parked; NULL when there is none any more */
     apr_time_t since;     /* it was parked */
+    apr_time_t rest_until;
+    apr_time_t timer_at;  /* what timer_fd is set to */
 };
 
 static int can_park;
-static apr_uint32_t parked;
+static int threads_per_child;
+static apr_uint32_t parked; /* requests, not resting connections */
 
 unsigned rp_park_count(void)
 {
@@ -72,9 +76,16 @@ int rp_park_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
         if (ap_mpm_query(AP_MPMQ_CAN_WAITIO, &answer) == APR_SUCCESS) {
             can_park = answer;
         }
+        (void)ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads_per_child);
     }
 #endif
     return OK;
+}
+
+/* The MPM closes a connection that waits for I/O longer than Timeout: wake well before that. */
+static apr_interval_time_t get_patience(const server_rec *s, const conn_rec *c)
+{
+    return (s->timeout < c->base_server->timeout ? s->timeout : c->base_server->timeout) / 2;
 }
 
 static rp_park_t *get_park(conn_rec *c)
@@ -90,7 +101,11 @@ rp_park_t *rp_park_find(const request_rec *r)
         return NULL;
     }
     park = get_park(r->connection);
-    return park && park->state == RUNNING ? park : NULL;
+    if (!park || park->state != RUNNING) {
+        return NULL;
+    }
+    park->longest = get_patience(r->server, r->connection);
+    return park;
 }
 
 /* ---- descriptors ---- */
@@ -173,19 +188,25 @@ static void forget_backend(rp_park_t *park)
     }
 }
 
-/* Wake at the deadline, and in any case before the MPM loses patience. */
-static void set_timer(const rp_park_t *park)
+/* Wake at the deadline, and in any case before the MPM loses patience. A timer that is set
+ * to somewhat earlier stays: most waits are over before it goes off, and one that is not looks
+ * once more for nothing. */
+static void set_timer(rp_park_t *park)
 {
+    apr_time_t now = apr_time_now(), at;
     apr_interval_time_t us = rp_park_longest(&park->wait);
-    struct itimerspec at = {{0, 0}, {0, 0}};
+    struct itimerspec spec = {{0, 0}, {0, 0}};
 
-    if (us < 0 || us > park->longest) {
-        us = park->longest;
-    }
+    us = us < 0 || us > park->longest ? park->longest : us;
     us = us > 0 ? us : 1;
-    at.it_value.tv_sec = us / APR_USEC_PER_SEC;
-    at.it_value.tv_nsec = (us % APR_USEC_PER_SEC) * 1000;
-    (void)timerfd_settime(park->timer_fd, 0, &at, NULL);
+    at = now + us;
+    if (park->timer_at > now + us / 2 && park->timer_at <= at) {
+        return;
+    }
+    park->timer_at = at;
+    spec.it_value.tv_sec = us / APR_USEC_PER_SEC;
+    spec.it_value.tv_nsec = (us % APR_USEC_PER_SEC) * 1000;
+    (void)timerfd_settime(park->timer_fd, 0, &spec, NULL);
 }
 
 /* ---- parking ---- */
@@ -210,12 +231,14 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
 }
 
 #if HAS_WAITIO
-static void hand_to_mpm(rp_park_t *park)
+static void hand_to_mpm(rp_park_t *park, park_state_t state)
 {
     set_timer(park);
     set_client_descriptor(park, park->wait_fd);
-    park->state = PARKED;
-    apr_atomic_inc32(&parked);
+    park->state = state;
+    if (state == PARKED) {
+        apr_atomic_inc32(&parked);
+    }
     park->c->cs->state = CONN_STATE_ASYNC_WAITIO;
     park->c->cs->sense = CONN_SENSE_WANT_READ;
 }
@@ -224,8 +247,10 @@ static void hand_to_mpm(rp_park_t *park)
 /* The client's descriptor is back in its place, whatever comes next. */
 static void take_back(rp_park_t *park)
 {
-    if (park->state == PARKED) {
+    if (park->state == PARKED || park->state == RESTING) {
         set_client_descriptor(park, park->client_fd);
+    }
+    if (park->state == PARKED) {
         apr_atomic_dec32(&parked);
     }
 }
@@ -266,12 +291,6 @@ static apr_status_t restore_before_cleanup(void *data)
     return APR_SUCCESS;
 }
 
-/* What the MPM itself applies to a connection that waits for I/O. */
-static apr_interval_time_t get_patience(const conn_rec *c)
-{
-    return c->base_server->timeout / 2;
-}
-
 static rp_park_t *make_park(conn_rec *c)
 {
     rp_park_t *park = apr_pcalloc(c->pool, sizeof(*park));
@@ -284,7 +303,7 @@ static rp_park_t *make_park(conn_rec *c)
     park->client_fd = fd;
     park->client_events = -1;
     park->wait_fd = park->timer_fd = park->backend_fd = -1;
-    park->longest = get_patience(c);
+    park->longest = get_patience(c->base_server, c);
     park->state = OUTSIDE;
     apr_pool_pre_cleanup_register(c->pool, park, restore_before_cleanup);
     apr_pool_cleanup_register(c->pool, park, close_descriptors, apr_pool_cleanup_null);
@@ -293,17 +312,82 @@ static rp_park_t *make_park(conn_rec *c)
 }
 
 #if HAS_WAITIO
-/* A request of ours left its thread: let the MPM wait for it. */
+/* ---- between two requests ---- */
+
+/* When more connections become ready at once than threads are idle, the MPM closes those
+ * that wait for their next request. That is right when threads are scarce because they work;
+ * here they are not, and answers that come in bursts would cost clients their connections.
+ * So while many requests are parked, idle clients wait like parked requests. */
+static bool is_crowded(void)
+{
+    return rp_park_count() > (unsigned)threads_per_child / 2;
+}
+
+static bool is_stopping(void)
+{
+    int state = AP_MPMQ_RUNNING;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) != APR_SUCCESS || state == AP_MPMQ_STOPPING;
+}
+
+/* Everything was sent, and the client may send another request. */
+static bool is_idle(conn_rec *c)
+{
+    ap_filter_t *f;
+
+    if (c->cs->state != CONN_STATE_WRITE_COMPLETION || c->keepalive != AP_CONN_KEEPALIVE || c->aborted ||
+        c->data_in_input_filters) {
+        return false;
+    }
+    for (f = c->output_filters; f->next; f = f->next) {
+    }
+    return f->frec->filter_func.out_func(f, NULL) == APR_SUCCESS && !c->data_in_output_filters;
+}
+
+/* A graceful stop is not to wait for idle clients: look for one that often. */
+#define REST_SLICE apr_time_from_sec(1)
+
+static bool rest(rp_park_t *park)
+{
+    apr_interval_time_t longest = park->longest;
+    bool is_watched;
+
+    if (!has_descriptors(park)) {
+        return false;
+    }
+    park->wait = (rp_wait_t){
+        .backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .deadline = park->rest_until};
+    is_watched = watch_client(park);
+    if (is_watched) {
+        park->longest = longest < REST_SLICE ? longest : REST_SLICE;
+        hand_to_mpm(park, RESTING);
+        park->longest = longest;
+    }
+    return is_watched;
+}
+
+/* ---- the hook ---- */
+
+/* The hooks below us are done with this connection for now. */
 static int leave_thread(rp_park_t *park, int result)
 {
+    conn_rec *c = park->c;
+
     if (park->state == ASKED) {
-        hand_to_mpm(park);
+        hand_to_mpm(park, PARKED);
         return OK;
     }
     park->state = OUTSIDE;
+    if (result == OK && is_crowded() && is_idle(c) && !is_stopping()) {
+        park->rest_until = apr_time_now() + c->base_server->keep_alive_timeout;
+        if (rest(park)) {
+            return OK;
+        }
+    }
     return result;
 }
 
+/* A parked request goes on. */
 static int go_on(rp_park_t *park)
 {
     take_back(park);
@@ -321,10 +405,36 @@ static int go_on(rp_park_t *park)
     return leave_thread(park, OK);
 }
 
+static int handle_requests(rp_park_t *park)
+{
+    int result;
+
+    park->state = RUNNING;
+    result = ap_run_process_connection(park->c);
+    return leave_thread(park, result);
+}
+
+/* An idle client has sent something, or its time is over. */
+static int wake_up(rp_park_t *park)
+{
+    struct pollfd client = {park->client_fd, POLLIN, 0};
+
+    take_back(park);
+    if (poll(&client, 1, 0) > 0) {
+        park->c->cs->state = CONN_STATE_PROCESSING;
+        return handle_requests(park);
+    }
+    if (apr_time_now() < park->rest_until && !is_stopping() && rest(park)) {
+        return OK;
+    }
+    park->state = OUTSIDE;
+    park->c->cs->state = CONN_STATE_LINGER;
+    return OK;
+}
+
 int rp_park_process_connection(conn_rec *c)
 {
     rp_park_t *park;
-    int result;
 
     if (!can_park || c->master || !c->cs) {
         return DECLINED;
@@ -340,9 +450,7 @@ int rp_park_process_connection(conn_rec *c)
     if (park->state == PARKED) {
         return go_on(park);
     }
-    park->state = RUNNING;
-    result = ap_run_process_connection(c);
-    return leave_thread(park, result);
+    return park->state == RESTING ? wake_up(park) : handle_requests(park);
 }
 #else
 int rp_park_process_connection(conn_rec *c)
@@ -361,7 +469,7 @@ int rp_park_pre_close_connection(conn_rec *c)
 {
     rp_park_t *park = c->master ? NULL : get_park(c);
 
-    if (park && park->state == PARKED) {
+    if (park && (park->state == PARKED || park->state == RESTING)) {
         take_back(park);
         park->state = OUTSIDE;
         if (park->how) {

@@ -142,7 +142,7 @@ static void set_type(adoption_t *a, const char *value)
 /* One line, in plain digits, whatever the backend wrote (RFC 9110 8.6). */
 static void add_length(adoption_t *a, const char *name)
 {
-    if (a->has_length || !a->framing->has_length || a->framing->drop_length) {
+    if (a->has_length || !a->framing->has_length) {
         return;
     }
     a->has_length = true;
@@ -218,27 +218,29 @@ static const char *skip_warning(const char *s)
     return agent ? skip_quoted(skip_spaces(s + agent)) : NULL;
 }
 
-/* Keep what carries no date, or the response's own (RFC 7234 5.5.6). */
-static void keep_warning(apr_pool_t *p, apr_table_t *kept, const char *start, const char *end, apr_time_t date)
+typedef struct warnings_t {
+    apr_pool_t *pool;
+    apr_table_t *kept;
+    apr_time_t date;
+} warnings_t;
+
+/* Keep what carries no date, or the response's own (RFC 7234 5.5.6). end: behind the text; returns
+ * where the warning ends, its date included. */
+static const char *keep_warning(warnings_t *w, const char *start, const char *end)
 {
     const char *quote = skip_spaces(end);
     const char *after = skip_quoted(quote);
     apr_time_t own = 0;
 
     if (after) {
-        own = apr_date_parse_http(apr_pstrmemdup(p, quote + 1, (apr_size_t)(after - quote) - 2));
+        own = apr_date_parse_http(apr_pstrmemdup(w->pool, quote + 1, (apr_size_t)(after - quote) - 2));
         end = after;
     }
-    if (own == 0 || own == date) {
-        apr_table_addn(kept, "Warning", apr_pstrmemdup(p, start, (apr_size_t)(end - start)));
+    if (own == 0 || own == w->date) {
+        apr_table_addn(w->kept, "Warning", apr_pstrmemdup(w->pool, start, (apr_size_t)(end - start)));
     }
+    return end;
 }
-
-typedef struct warnings_t {
-    apr_pool_t *pool;
-    apr_table_t *kept;
-    apr_time_t date;
-} warnings_t;
 
 static int filter_warnings(void *ctx, const char *name, const char *value)
 {
@@ -252,8 +254,8 @@ static int filter_warnings(void *ctx, const char *name, const char *value)
             /* Where a quote is not closed no later comma can be told from text. */
             return 1;
         }
-        keep_warning(w->pool, w->kept, value, end, w->date);
-        value = end + strcspn(end, ",");
+        value = keep_warning(w, value, end);
+        value += strcspn(value, ",");
     }
     return 1;
 }

@@ -17,6 +17,7 @@ my $t   = RevProxy->new(
     ProxyPass /nx   %%URL:app%%/nx nocanon
     ProxyPassMatch ^/nm/(.*)$ %%URL:app%%/nm/$1 nocanon
     ProxyPassMatch ^/nw       %%URL:app%%       nocanon
+    ProxyPassMatch \.raw$     %%URL:app%%       nocanon
     ProxyPass /enc/ %%URL:app%%/enc/ mapping=encoded
     ProxyPass "/sp%3Fecial" "%%URL:app%%/sp%3Fecial" mapping=encoded
     ProxyPass /mt   %%URL:app%%/mt mapping=servlet
@@ -85,6 +86,8 @@ sends '/nm/a%20b?y', '/nm/a%20b?y', 'nocanon with a pattern';
 sends '/nm%2fa', 404;
 sends '/nw/a%3Fb?y', '/nw/a%3Fb?y', 'nocanon with a pattern without $n';
 sends 'http://h.example/nc/a%3Fb', '/nc/a%3Fb', 'absolute form: nocanon is ignored';
+sends '/x/%41.raw', '/x/%41.raw', 'nocanon with a pattern that is not anchored';
+only_ours { sends 'http://h.example/x/%41.raw', '/x/A.raw', 'absolute form: the raw text is no path' } 'its host joins the target\'s';
 $t->claim(qr/Unescaped URL path matched ProxyPass/, 'which is warned of');
 
 # 22.11: mapping=encoded

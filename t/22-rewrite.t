@@ -66,7 +66,7 @@ EOT
     # a rule in a Location sees a request that has a route already
     <Location /pp/re/>
         RewriteEngine On
-        RewriteRule re/(.*)$ %%URL:app%%/changed/$1 [P]
+        RewriteRule re/(.*)$ http://localhost:%%PORT:app%%/changed/$1 [P]
     </Location>
     <Directory %%DOCROOT%%/dir>
         RewriteEngine On

@@ -21,6 +21,8 @@ my $t = RevProxy->new(
         'type/t.z'     => "static\n",
     },
     config => <<'EOT');
+    LogFormat "%U %f" names
+    CustomLog %%DIR%%/var/names names
     <Location /sh1>
         SetHandler "proxy:%%URL:app%%"
     </Location>
@@ -116,6 +118,14 @@ is sent_for('/sh1/route/x'),   '/route/x', 'ProxyPass comes before';
 
 is sent_for('/type/t.z', $app, headers => [ 'X-T' => "proxy:$url" ]), '', 'a content type is no handler';
 is scalar $app->requests, 0, 'nothing was sent for it';
+
+{
+    $t->access_log;
+    open my $fh, '<', $t->expand('%%DIR%%/var/names') or die $!;
+    my %name = map { /^(\S+) (.*)$/ ? ($1 => $2) : () } <$fh>;
+    is $name{'/bad/a'},  "$root/bad", 'a request that failed has its file\'s name again';
+    is $name{'/none/a'}, "$root/none";
+}
 
 if (front() eq 'mod_proxy') {
     $t->allow(qr/AH01083|AH01144|AH01171/);

@@ -98,6 +98,13 @@ my $t = RevProxy->new(
         ProxyPassMatch ^/h/([^/]*)/(.*)$ http://$1/$2
         ProxyPassMatch ^/(.*)\.png$ %%URL:app%%$1.png
     </VirtualHost>
+    Listen 127.0.0.1:%%PORT:block%%
+    <VirtualHost 127.0.0.1:%%PORT:block%%>
+        ProxyBlock blocked.example calhos
+        ProxyPass /blocked/ http://localhost:%%PORT:app%%/
+        RewriteEngine On
+        RewriteRule ^/rwb/(.*)$ http://$1/ [P]
+    </VirtualHost>
     Listen 127.0.0.1:%%PORT:slashes%%
     <VirtualHost 127.0.0.1:%%PORT:slashes%%>
         MergeSlashes Off
@@ -215,6 +222,11 @@ safe('A5: absolute form');
     only_ours { ok !$ok && $out =~ /too long/, 'A4: a socket path too long stops configtest' or diag $out } 'it fails at run time';
 }
 
+# what ProxyBlock names is not connected to
+is seen_for('/blocked/x', to => 'block'), 403, 'ProxyBlock: a route';
+is seen_for('/rwb/www.Blocked.example', to => 'block'), 403, 'ProxyBlock: a rewritten target, any case';
+is seen_for('/rwb/127.0.0.1:' . $app->port, to => 'block'), '/', 'ProxyBlock: others';
+
 # --- A6 to A9: handlers and rewriting ----------------------------------------------------------------
 
 for my $type ('server-status', "proxy:http://$evil/") {
@@ -323,7 +335,7 @@ ok $canary->wait_for(sub { $_[0]->connections == 1 }) && $cansock->wait_for(sub 
     'connections to what nobody configured would be seen';
 
 # What the many bad requests above bring into the log is not counted one by one.
-$t->allow(qr/AH(?!0005[0-2])\d{5}|RP0603|RP0204|RP0207|RP0101|RP0102/);
+$t->allow(qr/AH(?!0005[0-2])\d{5}|RP0603|RP0204|RP0207|RP0601|RP0101|RP0102/);
 $t->allow(qr/test\.conf:\d+:|Unescaped URL path matched ProxyPass/);
 $t->finish;
 done_testing;

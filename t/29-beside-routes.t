@@ -19,6 +19,8 @@ ProxyVia On
 ProxyPass /theirs/ http://127.0.0.1:%%PORT:app%%/theirs/
 ProxyPass /theirs-enc/ http://127.0.0.1:%%PORT:app%%/theirs-enc/ mapping=encoded
 ProxyPass /theirs-raw/ http://127.0.0.1:%%PORT:app%%/theirs-raw/ nocanon
+# a backend of ours that covers all paths there
+RevProxyPass /ours-all/ http://127.0.0.1:%%PORT:app%%/
 RevProxyPass /ours/ http://127.0.0.1:%%PORT:app%%/ours/
 RevProxyPass /ours-enc/ http://127.0.0.1:%%PORT:app%%/ours-enc/ mapping=encoded
 RevProxyPass /ours-raw/ http://127.0.0.1:%%PORT:app%%/ours-raw/ nocanon

@@ -49,7 +49,7 @@ my %answer = (
                  . "Last-Modified: Sunday, 06-Nov-94 08:49:37 GMT\r\nX-Date: Sunday, 06-Nov-94 08:49:37 GMT",
     '/expires0' => "HTTP/1.1 200 OK\r\nExpires: 0\r\nLast-Modified: never",
     '/warning'  => "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-                 . qq{Warning: 110 a "same" "Sun, 06 Nov 1994 08:49:37 GMT", 111 b "other" "Mon, 07 Nov 1994 08:49:37 GMT"\r\n}
+                 . qq{Warning: 110 a "same" "Sun, 06 Nov 1994 08:49:37 GMT", 111 b "other" "Mon, 07 Nov 1994 08:49:37 GMT", 112 c "again" "Sun, 06 Nov 1994 08:49:37 GMT"\r\n}
                  . qq{Warning: 199 c "without, date"\r\nX-W: 1},
     '/badwarn'  => qq{HTTP/1.1 200 OK\r\nWarning: 1\r\nWarning: 199 a "open\r\nX-W: 1},
     '/via'      => "HTTP/1.1 200 OK\r\nVia: 1.0 inner",
@@ -73,6 +73,8 @@ my %raw = (
     '/clneg'    => "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc",
     '/cllist'   => "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab",
     '/clnamed'  => "HTTP/1.1 200 OK\r\nConnection: Content-Length\r\nContent-Length: 3\r\n\r\nabc",
+    '/trailers' => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trail\r\n\r\n3\r\nabc\r\n0\r\nX-Trail: 1\r\nX-Trail2: 2\r\n"
+                 . "Set-Cookie: t=1\r\nContent-Length: 99\r\nTransfer-Encoding: x\r\nContent-Type: x\r\n\r\n",
     '/eof'      => "HTTP/1.1 200 OK\r\nX-A: 1\r\nSet-Cookie: a=1\r\n",
     '/ilong'    => "HTTP/1.1 103 E\x01arly\rSet-Cookie: x=1\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     '/early'    => "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nSet-Cookie: i=1\r\nConnection: X-N\r\nX-N: 1\r\n\r\n"
@@ -99,6 +101,8 @@ my $t = RevProxy->new(
     ProxyPass / %%URL:app%%/ disablereuse=On
     LogFormat "%>s %{proxy-status}n" statuses
     CustomLog %%DIR%%/var/statuses statuses
+    LogFormat "%U %{X-Trail}^to %{X-Trail2}^to %{Set-Cookie}^to %{Content-Length}^to %{Transfer-Encoding}^to %{Content-Type}^to" trailers
+    CustomLog %%DIR%%/var/trailers trailers
     Header set    X-Early 1 early
     Header add    Set-Cookie early=1 early
     Header always set X-Always 1
@@ -229,7 +233,8 @@ for my $i (0 .. $#dates) {
     is $r->status, 200, 'E1 CVE-2007-3847: a date of ' . length($dates[$i]) . ' bytes';
     is $r->header('Expires'), $dates[$i], 'E1: stays' if $dates[$i] !~ / \z/;
 }
-is_deeply [ $t->get('/warning')->all('Warning') ], [ '110 a "same" "Sun, 06 Nov 1994 08:49:37 GMT"', '199 c "without, date"' ],
+is_deeply [ $t->get('/warning')->all('Warning') ], [ '110 a "same" "Sun, 06 Nov 1994 08:49:37 GMT"',
+    '112 c "again" "Sun, 06 Nov 1994 08:49:37 GMT"', '199 c "without, date"' ],
     'a Warning of another date is dropped';
 {
     my $r = $t->get('/badwarn');
@@ -295,6 +300,20 @@ is $t->request(method => 'HEAD', path => '/cl0')->header('Content-Length'), unde
     is_deeply [ map { $_->status } @{ $t->get('/s100', headers => [ 'X-Policy' => 'RFC' ])->interim } ], [100], 'RFC: 100 too';
     $r = $t->get('/ilong');
     unlike join('', map({ $_->raw_head } @{ $r->interim }), $r->raw_head), qr/x=1|\r(?!\n)|\x01/, 'B11: reasons of interim responses';
+}
+
+# --- trailers (14.5, CVE-2013-5704) -----------------------------------------------------------------------
+
+{
+    my $r = $t->get('/trailers');
+    is $r->body, 'abc', 'a body with trailers';
+    is_deeply $r->trailers, [], 'none goes to the client';
+    is_deeply [ grep { /t=1|99/ } $r->raw_head =~ /[^\r\n]+/g ], [], 'none becomes a header';
+    $t->access_log;
+    open my $fh, '<', $t->expand('%%DIR%%/var/trailers') or die $!;
+    my ($line) = grep { m{^/trailers } } <$fh>;
+    like $line, qr{^/trailers 1 2 }, 'the log can name them';
+    only_ours { is $line, "/trailers 1 2 - - - -\n", 'but for those that must not be there' } 'it keeps them all';
 }
 
 # --- the note --------------------------------------------------------------------------------------------
