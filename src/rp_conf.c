@@ -44,6 +44,13 @@ APLOG_USE_MODULE(revproxy);
     X(cookie_domains)
 /* clang-format on */
 
+#define CREATE_SCALAR(member, value) conf->member = value;
+#define CREATE_SWITCH(member) conf->member = RP_UNSET;
+#define MERGE_SCALAR(member, value)                                                                \
+    conf->member = add->member##_set ? add->member : base->member;                                 \
+    conf->member##_set = add->member##_set || base->member##_set;
+#define MERGE_SWITCH(member) conf->member = add->member != RP_UNSET ? add->member : base->member;
+
 /* Set by post_config, read by any thread after it. */
 static apr_array_header_t *all_backends;
 
@@ -57,12 +64,8 @@ void *rp_conf_create_server(apr_pool_t *p, server_rec *s)
     conf->backends = apr_array_make(p, 4, sizeof(rp_backend_t *));
     conf->groups = apr_array_make(p, 4, sizeof(rp_group_t *));
     conf->blocked = apr_array_make(p, 1, sizeof(const char *));
-#define CREATE(member, value) conf->member = value;
-    SERVER_SCALARS(CREATE)
-#undef CREATE
-#define CREATE(member) conf->member = RP_UNSET;
-    SERVER_SWITCHES(CREATE)
-#undef CREATE
+    SERVER_SCALARS(CREATE_SCALAR)
+    SERVER_SWITCHES(CREATE_SWITCH)
     return conf;
 }
 
@@ -71,14 +74,8 @@ void *rp_conf_merge_server(apr_pool_t *p, void *basev, void *addv)
     const rp_server_conf_t *base = basev, *add = addv;
     rp_server_conf_t *conf = apr_pmemdup(p, add, sizeof(*add));
 
-#define MERGE(member, value)                                                                       \
-    conf->member = add->member##_set ? add->member : base->member;                                 \
-    conf->member##_set = add->member##_set || base->member##_set;
-    SERVER_SCALARS(MERGE)
-#undef MERGE
-#define MERGE(member) conf->member = add->member != RP_UNSET ? add->member : base->member;
-    SERVER_SWITCHES(MERGE)
-#undef MERGE
+    SERVER_SCALARS(MERGE_SCALAR)
+    SERVER_SWITCHES(MERGE_SWITCH)
     conf->sections = apr_array_append(p, base->sections, add->sections);
     conf->blocked = apr_array_append(p, base->blocked, add->blocked);
     if (conf->pass_inherit != RP_OFF) {
@@ -96,12 +93,8 @@ void *rp_conf_create_dir(apr_pool_t *p, char *path)
     rp_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     conf->path = path ? apr_pstrdup(p, path) : "";
-#define CREATE(member, value) conf->member = value;
-    DIR_SCALARS(CREATE)
-#undef CREATE
-#define CREATE(member) conf->member = RP_UNSET;
-    DIR_SWITCHES(CREATE)
-#undef CREATE
+    DIR_SCALARS(CREATE_SCALAR)
+    DIR_SWITCHES(CREATE_SWITCH)
 #define CREATE(member) conf->member = apr_array_make(p, 1, sizeof(rp_mapping_t));
     DIR_MAPPINGS(CREATE)
 #undef CREATE
@@ -139,14 +132,8 @@ void *rp_conf_merge_dir(apr_pool_t *p, void *basev, void *addv)
     const rp_dir_conf_t *base = basev, *add = addv;
     rp_dir_conf_t *conf = apr_pmemdup(p, add, sizeof(*add));
 
-#define MERGE(member, value)                                                                       \
-    conf->member = add->member##_set ? add->member : base->member;                                 \
-    conf->member##_set = add->member##_set || base->member##_set;
-    DIR_SCALARS(MERGE)
-#undef MERGE
-#define MERGE(member) conf->member = add->member != RP_UNSET ? add->member : base->member;
-    DIR_SWITCHES(MERGE)
-#undef MERGE
+    DIR_SCALARS(MERGE_SCALAR)
+    DIR_SWITCHES(MERGE_SWITCH)
 #define MERGE(member) conf->member = apr_array_append(p, base->member, add->member);
     DIR_MAPPINGS(MERGE)
 #undef MERGE

@@ -224,6 +224,8 @@ rp_backend_t *rp_conf_get_backend(int id);
 /* Defined backend whose name is the longest prefix of url (compat 5.2), or NULL. url is canonical
  * (scheme and host lower case); uds_path: its socket or NULL, has to be the same. */
 rp_backend_t *rp_conf_find_backend(const rp_server_conf_t *conf, const char *url, const char *uds_path);
+/* The parameters of a backend for which none are given. */
+void rp_conf_init_options(rp_options_t *opt);
 /* "timeout=60s retry=5s": the parameters that the operator gave, for people. "" when none. */
 const char *rp_conf_describe_options(apr_pool_t *p, const rp_options_t *opt);
 /* Group named in a balancer:// url (its path is ignored), or NULL. */

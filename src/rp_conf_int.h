@@ -50,8 +50,6 @@ const char *rp_conf_nearest(const char *text, const char *const *words);
 
 /* ---- rp_conf_param.c: key=value ---- */
 
-/* Defaults of a backend's parameters. */
-void rp_conf_init_options(rp_options_t *opt);
 /* Set one parameter; the message has no directive name in front. p: for strings and messages. */
 const char *rp_conf_set_param(apr_pool_t *p, rp_options_t *opt, const char *key, const char *value);
 /* True for a key that exists but does nothing for http backends. */

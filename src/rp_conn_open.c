@@ -9,9 +9,6 @@
 #include "apr_strings.h"
 #include "apr_time.h"
 
-extern module AP_MODULE_DECLARE_DATA revproxy_module;
-APLOG_USE_MODULE(revproxy);
-
 /* How long to leave a unix socket alone whose queue is full: connect(2) says EAGAIN there, and
  * no poll tells when there is room. */
 #define FULL_PAUSE apr_time_from_msec(10)
@@ -74,15 +71,17 @@ static void set_options(const rp_conn_t *c)
 static void bind_source(const rp_conn_t *c)
 {
     const apr_sockaddr_t *source = c->source;
+    char detail[160];
+    int err;
 
     if (!source || c->peer->family == APR_UNIX) {
         return;
     }
     if (bind(c->fd, (const struct sockaddr *)&source->sa, source->salen) != 0) {
         /* As mod_proxy: the system chooses an address then. */
-        ap_log_error(APLOG_MARK, APLOG_ERR, errno, c->server,
-                     "backend %s: cannot bind to ProxySourceAddress %pI, connecting to %pI without it",
-                     c->backend->name, (void *)source, (void *)c->peer);
+        err = errno;
+        apr_snprintf(detail, sizeof(detail), "%pI, connecting to %pI without it", (void *)source, (void *)c->peer);
+        rp_err_log_connecting(c->server, RP_E_SOURCE, err, c->backend->name, detail);
     }
 }
 

@@ -36,7 +36,8 @@ typedef struct rp_err_info_t {
     const char *id;      /* the name in the source, "CONNECT_REFUSED" */
     int code;            /* nnnn of RPnnnn */
     int level;           /* APLOG_* */
-    int status;          /* what the client gets while nothing was sent to it; 0: nothing can be sent */
+    int status;          /* what the client gets while nothing was sent to it; 0: nothing can be sent,
+                            or the request goes on */
     unsigned flags;      /* RP_ERR_* */
     const char *page;    /* reason named on the client's error page ("502 Proxy Error", as mod_proxy
                             words it; behind a colon comes the host), or NULL: the plain page */
@@ -64,6 +65,12 @@ void rp_err_log(request_rec *r, rp_err_t err, apr_status_t rv, const rp_err_wher
 /* The same for a failure after which the request is tried again: at level info. */
 void rp_err_log_retried(request_rec *r, rp_err_t err, apr_status_t rv, const rp_err_where_t *where,
                         const char *detail);
+
+/* Log what went wrong while connecting to a backend (its name) without ending the attempt:
+ *   RP0110 cannot bind to the ProxySourceAddress: backend http://10.0.0.1:8080 phase connecting: DETAIL
+ * s: the server of the request, which is not at hand there; rv and detail as above. */
+void rp_err_log_connecting(const server_rec *s, rp_err_t err, apr_status_t rv, const char *backend,
+                           const char *detail);
 
 /* Prepare httpd's error page for err (the notes and the status line that mod_proxy sets, compat
  * section 17) and return the status for the handler. host: the target's, for pages that name it. */

@@ -31,18 +31,6 @@ static struct dynamic_bucket dynamic_buckets[DYNAMIC_BUCKETS];
 static struct dynamic_list unused = TAILQ_HEAD_INITIALIZER(unused); /* dropped longest ago first */
 static int dynamic_count;
 
-static void set_default_options(rp_options_t *opt)
-{
-    memset(opt, 0, sizeof(*opt));
-    opt->retry = apr_time_from_sec(60);
-    opt->address_ttl = -1;
-    opt->reuse = true;
-    opt->field_size = 8192;
-    opt->io_buffer = 8192;
-    opt->loadfactor = 100;
-    opt->route = opt->redirect = "";
-}
-
 static bool is_same_times(const rp_options_t *a, const rp_options_t *b)
 {
     return a->ttl == b->ttl && a->acquire == b->acquire && a->timeout == b->timeout
@@ -176,7 +164,7 @@ rp_backend_t *rp_pool_hold_dynamic(server_rec *s, const char *scheme, const char
         model.opt = *opt;
     }
     else {
-        set_default_options(&model.opt);
+        rp_conf_init_options(&model.opt);
     }
     pthread_mutex_lock(&dynamic_lock);
     d = hold_locked(&model, &evicted);

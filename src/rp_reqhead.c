@@ -289,7 +289,10 @@ static void add_hop_fields(writer_t *w)
 
 rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const char **head, apr_size_t *len)
 {
-    writer_t w = {r, want, apr_array_make(r->pool, PIECES_AT_FIRST, sizeof(struct iovec)), NULL, RP_E_NONE};
+    /* Not from the pool, where a waiting request would keep it. */
+    struct iovec first[PIECES_AT_FIRST];
+    apr_array_header_t pieces = {r->pool, sizeof(first[0]), 0, PIECES_AT_FIRST, (char *)first};
+    writer_t w = {r, want, &pieces, NULL, RP_E_NONE};
 
     w.connection = apr_table_getm(r->pool, r->headers_in, "Connection");
     add_request_line(&w);
@@ -298,7 +301,7 @@ rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const c
     add_hop_fields(&w);
     add_piece(&w, CRLF, 2);
     if (w.err == RP_E_NONE) {
-        *head = apr_pstrcatv(r->pool, (struct iovec *)w.pieces->elts, (apr_size_t)w.pieces->nelts, len);
+        *head = apr_pstrcatv(r->pool, (struct iovec *)pieces.elts, (apr_size_t)pieces.nelts, len);
     }
     return w.err;
 }

@@ -61,6 +61,16 @@ rp_memory_t *rp_route_remember(request_rec *r)
     return mem;
 }
 
+/* Whose request this is counts for what mod_dir makes of it, too. */
+static void leave_to_neighbour(request_rec *r)
+{
+    rp_memory_t *mem = rp_route_remember(r);
+
+    mem->made = RP_MADE_BY_NEIGHBOUR;
+    mem->filename = r->filename;
+    hand_up(r, mem);
+}
+
 int rp_route_fail(request_rec *r, const rp_target_t *target, rp_err_t err, const char *detail)
 {
     rp_err_where_t where = {.route = target->route_name, .phase = "choosing the target"};
@@ -247,7 +257,7 @@ int rp_route_translate(request_rec *r)
             return OK;
         }
         /* mod_rewrite's [P] would have ended this phase: mod_proxy's mapping=encoded it is. */
-        rp_route_remember(r)->made = RP_MADE_BY_NEIGHBOUR;
+        leave_to_neighbour(r);
         return DECLINED;
     }
     rc = find_route(r, false);
@@ -318,7 +328,7 @@ int rp_route_map_to_storage(request_rec *r)
     }
     if (mem && mem->was_seen && !is_current(r, mem)) {
         /* Claimed after our own look at it, and [P] comes before that: by mod_proxy's directives. */
-        mem->made = RP_MADE_BY_NEIGHBOUR;
+        leave_to_neighbour(r);
     }
     if (!is_ours(r, mem)) {
         return DECLINED;

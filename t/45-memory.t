@@ -13,7 +13,7 @@ my $MB    = 1_000_000;
 my $piece = RevProxy::Backend::pattern($MB);
 my $chunk = sprintf "%x\r\n%s\r\n", $MB, $piece;
 
-# /up, /up-slow: reads all; /length-N, /chunked-N, /close-N: sends N MB.
+# /up, /up/slow: reads all; /length-N, /chunked-N, /close-N: sends N MB.
 my $app = RevProxy::Backend->new(answer => sub {
     my ($c, $r) = @_;
     my ($how, $n) = split /-/, substr $r->target, 1;
@@ -79,7 +79,7 @@ sub upload {
 # Each thread has its own memory: let all of them meet all kinds of work before.
 for (1 .. 8) { download('/length-2'); download('/chunked-2'); upload('/up', 2, 0); upload('/up', 2, 1) }
 download('/length-20', 1);
-upload('/up-slow', 20, 0);
+upload('/up/slow', 20, 0);
 download('/close-2');
 
 for my $case (
@@ -89,7 +89,7 @@ for my $case (
     [ 'download to a slow reader' => sub { download('/length-300', 1) } ],
     [ 'upload with a length'      => sub { upload('/up', 300, 0) } ],
     [ 'chunked upload'            => sub { upload('/up', 300, 1) } ],
-    [ 'upload to a slow backend'  => sub { upload('/up-slow', 300, 0) } ])
+    [ 'upload to a slow backend'  => sub { upload('/up/slow', 300, 0) } ])
 {
     my ($name, $transfer) = @$case;
     $most = 0;

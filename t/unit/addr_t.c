@@ -9,7 +9,7 @@ static rp_backend_t *make_backend(const char *host)
     static rp_backend_t b;
 
     memset(&b, 0, sizeof(b));
-    set_default_options(&b.opt);
+    rp_conf_init_options(&b.opt);
     b.host = host;
     b.port = 8080;
     b.name = "test";

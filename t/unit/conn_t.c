@@ -9,7 +9,7 @@
 static const rp_backend_t *backend_at(rp_backend_t *b, const char *host, apr_port_t port)
 {
     memset(b, 0, sizeof(*b));
-    set_default_options(&b->opt);
+    rp_conf_init_options(&b->opt);
     b->name = b->host = host;
     b->port = port;
     b->scheme = "http";
@@ -381,7 +381,7 @@ static void test_options(void)
     apr_sockaddr_info_get(&want.source, "192.0.2.1", APR_UNSPEC, 0, 0, p); /* not ours: bind fails, nothing is sent */
     c = rp_conn_make(&b);
     ok(open_fully(c, &want) == RP_IO_OK, "a source that cannot be bound to is no reason to fail");
-    ok(atomic_load(&logged) == before + 1, "... but is logged, once");
+    ok(atomic_load(&logged) == before + 1 && atomic_load(&last_logged) == RP_E_SOURCE, "... but is logged, once");
     rp_conn_destroy(&c);
     apr_pool_destroy(p);
     close(l);

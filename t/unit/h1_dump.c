@@ -12,6 +12,8 @@
 
 #include "../../src/rp_h1_head.c"
 
+#include "../../src/rp_h1_framing.c"
+
 #include "../../src/rp_h1_chunk.c"
 
 enum { CAP = 4096 };

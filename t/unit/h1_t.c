@@ -4,6 +4,8 @@
 
 #include "../../src/rp_h1_head.c"
 
+#include "../../src/rp_h1_framing.c"
+
 #include "../../src/rp_h1_chunk.c"
 
 #include <stdarg.h>

@@ -418,7 +418,7 @@ static void test_dynamic(void)
     b = rp_pool_hold_dynamic(&fake_server, "http", "127.0.0.1", port, NULL, NULL);
     ok(a == b && a->is_dynamic && a->id == -1, "the same backend for the same target");
     ok(a->opt.reuse && a->opt.retry == apr_time_from_sec(60) && strcmp(a->path, "") == 0, "with default options");
-    set_default_options(&opt);
+    rp_conf_init_options(&opt);
     opt.timeout = apr_time_from_sec(7);
     c = rp_pool_hold_dynamic(&fake_server, "http", "127.0.0.1", port, NULL, &opt);
     ok(c != a && c->opt.timeout == apr_time_from_sec(7), "another one for other options");
@@ -468,7 +468,7 @@ static void test_dynamic_bound(void)
     rp_options_t opt;
 
     begin_with(0, NULL);
-    set_default_options(&opt);
+    rp_conf_init_options(&opt);
     opt.ttl = 1000000000;
     b = rp_pool_hold_dynamic(&fake_server, "http", "127.0.0.1", port, NULL, &opt);
     want = make_want(b);

@@ -81,13 +81,15 @@ module core_module = {.module_index = 0};
 const apr_bucket_type_t ap_bucket_type_error = {.name = "ERROR"};
 
 static atomic_int logged;
+static _Atomic rp_err_t last_logged;
 static int is_threaded_mpm = AP_MPMQ_STATIC;
 static int threads_per_child = 4;
 
-void ap_log_error_(const char *file, int line, int module_index, int level, apr_status_t status,
-                   const server_rec *s, const char *fmt, ...)
+void rp_err_log_connecting(const server_rec *s, rp_err_t err, apr_status_t rv, const char *backend,
+                           const char *detail)
 {
-    (void)file, (void)line, (void)module_index, (void)level, (void)status, (void)s, (void)fmt;
+    (void)s, (void)rv, (void)backend, (void)detail;
+    atomic_store(&last_logged, err);
     atomic_fetch_add(&logged, 1);
 }
 
@@ -302,6 +304,17 @@ const rp_server_conf_t *rp_conf_get_server(const server_rec *s)
     return &fake_conf;
 }
 
+void rp_conf_init_options(rp_options_t *opt)
+{
+    memset(opt, 0, sizeof(*opt));
+    opt->retry = apr_time_from_sec(60);
+    opt->address_ttl = -1;
+    opt->reuse = true;
+    opt->io_buffer = opt->field_size = 8192;
+    opt->loadfactor = 100;
+    opt->route = opt->redirect = "";
+}
+
 static server_rec fake_server;
 
 HELPER rp_backend_t *add_backend(const char *host, apr_port_t port)
@@ -309,7 +322,7 @@ HELPER rp_backend_t *add_backend(const char *host, apr_port_t port)
     rp_backend_t *b = &configured_backends[configured_backend_count];
 
     memset(b, 0, sizeof(*b));
-    set_default_options(&b->opt);
+    rp_conf_init_options(&b->opt);
     b->name = b->host = host;
     b->port = port;
     b->scheme = "http";
