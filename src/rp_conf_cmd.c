@@ -506,7 +506,7 @@ const command_rec rp_conf_commands[] = {
     AP_INIT_FLAG("RevProxyClientAbort", set_dir_switch, DIR_SWITCH(client_abort), ANYWHERE,
                  "Off to go on for a client that has half-closed its connection"),
     AP_INIT_TAKE1("RevProxyParkAfter", set_number, NUMBER(park_after), ANYWHERE,
-                  "how long a request waits in its thread before it is parked (1ms)"),
+                  "how long a request waits in its thread before it is parked (10ms)"),
     AP_INIT_TAKE1("RevProxyResponseHeadMax", set_number, NUMBER(head_max), ANYWHERE,
                   "bytes that a response head from a backend may have (131072)"),
     AP_INIT_TAKE1("RevProxyResponseFieldsMax", set_number, NUMBER(fields_max), ANYWHERE,

@@ -35,7 +35,7 @@ const char *rp_conf_enter(cmd_parms *cmd, rp_place_t place);
 /* The configuration of the server that a directive stands in; never NULL. */
 rp_server_conf_t *rp_conf_of(cmd_parms *cmd);
 
-/* ---- rp_conf_value.c: words to numbers ---- */
+/* ---- rp_conf_value.c: words ---- */
 
 /* Whole decimal number, no junk. NULL, or what is wrong with text ("is no whole number"). */
 const char *rp_conf_parse_number(const char *text, apr_int64_t *value);
@@ -47,6 +47,8 @@ const char *rp_conf_parse_time(const char *text, apr_interval_time_t unit,
 bool rp_conf_parse_flag(const char *text, bool *value);
 /* The word of `words` (NULL ends) nearest to text, or NULL when none is near enough to be meant. */
 const char *rp_conf_nearest(const char *text, const char *const *words);
+/* Do two URLs name the same backend? "http://h" and "http://h/" do. */
+bool rp_conf_is_same_name(const char *a, const char *b);
 
 /* ---- rp_conf_param.c: key=value ---- */
 
@@ -69,8 +71,6 @@ const char *rp_conf_strip_socket(apr_pool_t *p, const char *url);
 /* Make a backend from a target and add it to the server's; options at defaults. */
 const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
                                 rp_backend_t **backend);
-/* Do two URLs name the same backend? "http://h" and "http://h/" do. */
-bool rp_conf_is_same_name(const char *a, const char *b);
 /* Backend whose options were set by name (ProxySet, <Proxy URL>) and cover this one, or NULL. */
 const rp_backend_t *rp_conf_find_named(const rp_server_conf_t *conf, const rp_backend_t *backend);
 /* Apply "key=value ..." to all backends of a name; is_new_ok: make one if there is none. */

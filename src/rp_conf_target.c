@@ -254,15 +254,6 @@ const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
     return NULL;
 }
 
-bool rp_conf_is_same_name(const char *a, const char *b)
-{
-    size_t na = strlen(a), nb = strlen(b);
-
-    na -= na > 0 && a[na - 1] == '/';
-    nb -= nb > 0 && b[nb - 1] == '/';
-    return na == nb && !ap_cstr_casecmpn(a, b, na);
-}
-
 static bool is_same_socket(const char *a, const char *b)
 {
     return a && b ? !strcmp(a, b) : a == b;

@@ -123,3 +123,12 @@ const char *rp_conf_nearest(const char *text, const char *const *words)
     }
     return best;
 }
+
+bool rp_conf_is_same_name(const char *a, const char *b)
+{
+    size_t na = strlen(a), nb = strlen(b);
+
+    na -= na > 0 && a[na - 1] == '/';
+    nb -= nb > 0 && b[nb - 1] == '/';
+    return na == nb && !ap_cstr_casecmpn(a, b, na);
+}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,20 +35,12 @@ void rp_conn_close_socket(rp_conn_t *c)
 
 rp_conn_t *rp_conn_make(const rp_backend_t *backend)
 {
-    apr_pool_t *pool;
-    rp_conn_t *c;
+    rp_conn_t *c = ap_calloc(1, sizeof(*c));
 
-    if (apr_pool_create_unmanaged(&pool) != APR_SUCCESS) {
-        ap_abort_on_oom();
-    }
-    apr_pool_tag(pool, "rp_conn");
-    c = apr_pcalloc(pool, sizeof(*c));
     c->magic = RP_CONN_MAGIC;
-    c->pool = pool;
     c->backend = backend;
     c->fd = -1;
     c->wait_fd = -1;
-    c->tls_name = c->tls_identity = "";
     return c;
 }
 
@@ -64,7 +57,9 @@ void rp_conn_destroy(rp_conn_t **conn)
     rp_addr_cancel(&c->query);
     rp_conn_close_socket(c);
     rp_addr_release(&c->addrs);
-    apr_pool_destroy(c->pool);
+    free(c->tls_name);
+    free(c->tls_identity);
+    free(c);
 }
 
 void rp_conn_child_init(apr_pool_t *pchild)
@@ -228,6 +223,11 @@ void rp_conn_find_dead(rp_conn_t *const *conns, int n, bool *dead)
     }
 }
 
+static bool is_same_name(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
 bool rp_conn_matches(const rp_conn_t *c, const rp_conn_want_t *want)
 {
     if (c->source != want->source || c->receive_buffer != want->receive_buffer) {
@@ -237,8 +237,7 @@ bool rp_conn_matches(const rp_conn_t *c, const rp_conn_want_t *want)
         return true;
     }
     return c->server == want->server
-        && strcmp(c->tls_name, want->tls_name ? want->tls_name : "") == 0
-        && strcmp(c->tls_identity, want->tls_identity ? want->tls_identity : "") == 0;
+        && is_same_name(c->tls_name, want->tls_name) && is_same_name(c->tls_identity, want->tls_identity);
 }
 
 void rp_conn_set_backend(rp_conn_t *c, const rp_backend_t *backend)

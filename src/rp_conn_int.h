@@ -30,13 +30,12 @@ typedef enum {
 struct rp_conn_t {
     unsigned magic;
     rp_conn_state_t state;
-    apr_pool_t *pool;
     const rp_backend_t *backend;
     void *owner;
 
     /* what it was opened with, for rp_conn_matches */
     server_rec *server;
-    const char *tls_name, *tls_identity; /* "" for none */
+    char *tls_name, *tls_identity; /* its own; NULL for plain */
     const apr_sockaddr_t *source;
     apr_size_t receive_buffer;
 

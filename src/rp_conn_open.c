@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "apr_strings.h"
@@ -34,14 +36,23 @@ static void note_address(rp_conn_t *c)
     }
 }
 
+static void replace_text(char **to, const char *text)
+{
+    free(*to);
+    *to = text ? strdup(text) : NULL;
+    if (text && !*to) {
+        ap_abort_on_oom();
+    }
+}
+
 static void keep_want(rp_conn_t *c, const rp_conn_want_t *want)
 {
     c->server = want->server;
     c->source = want->source;
     c->receive_buffer = want->receive_buffer;
     if (c->backend->is_tls) {
-        c->tls_name = apr_pstrdup(c->pool, want->tls_name ? want->tls_name : "");
-        c->tls_identity = apr_pstrdup(c->pool, want->tls_identity ? want->tls_identity : "");
+        replace_text(&c->tls_name, want->tls_name);
+        replace_text(&c->tls_identity, want->tls_identity);
     }
 }
 

@@ -10,9 +10,9 @@
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
 
-/* How long a thread stays with an exchange that waits, by default: what parking and coming
- * back cost, so that backends which answer at once lose nothing (t/bench measures it). */
-#define PARK_AFTER apr_time_from_msec(1)
+/* How long a thread stays with an exchange that waits, by default and while threads are plenty:
+ * longer than backends that are called fast take, even on a busy machine. */
+#define PARK_AFTER apr_time_from_msec(10)
 
 /* The request's memory goes while the exchange is under way (its connection was given up). */
 static apr_status_t finish_with_pool(void *data)

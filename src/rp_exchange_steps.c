@@ -160,8 +160,8 @@ static rp_step_t step_prepare(rp_exchange_t *x)
     if (x->up.is_suspect) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
-    x->is_closing = is_single_use(x);
     x->wants_fresh = x->r->connection->keepalives == 0 && has_env(x, "proxy-initial-not-pooled");
+    x->is_closing = is_single_use(x);
     x->client_expects = r->expecting_100 && !x->up.is_read && !x->is_http10 &&
                         rp_conf_get_dir(r)->forward_continue != RP_OFF;
     x->up.may_wait = !x->client_expects && !has_env(x, "proxy-prefetch-nonblocking");

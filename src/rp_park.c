@@ -1,56 +1,6 @@
-#include <errno.h>
+#include "apr_atomic.h"
 
 #include "rp_park_int.h"
-
-/* Input filters with a clock of their own (mod_reqtimeout) only look at it when
- * they are asked for data: ask them that often. */
-#define CLIENT_SLICE apr_time_from_sec(1)
-
-/* A client that has no descriptor to wait on is looked at after 1, 2, 4 ... 16 ms. */
-#define LOOK_SHORTEST apr_time_from_msec(1)
-#define LOOK_DOUBLINGS 4
-
-static apr_interval_time_t shorter(apr_interval_time_t a, apr_interval_time_t b)
-{
-    return a < b ? a : b;
-}
-
-apr_interval_time_t rp_park_longest(const rp_wait_t *wait)
-{
-    apr_interval_time_t left = -1, slice = -1;
-
-    if (wait->deadline) {
-        left = wait->deadline - apr_time_now();
-        left = left > 0 ? left : 0;
-    }
-    if (wait->client_unpollable && wait->client_events) {
-        slice = LOOK_SHORTEST << (wait->looks < LOOK_DOUBLINGS ? wait->looks : LOOK_DOUBLINGS);
-    }
-    else if (wait->client_events & POLLIN) {
-        slice = CLIENT_SLICE;
-    }
-    if (slice < 0) {
-        return left;
-    }
-    return left < 0 ? slice : shorter(left, slice);
-}
-
-void rp_park_note_backend(const rp_wait_t *wait, rp_ready_t *ready, short got)
-{
-    ready->backend = got & ~(POLLIN | POLLOUT) ? wait->backend_events : got & wait->backend_events;
-}
-
-void rp_park_note_client(const rp_wait_t *wait, rp_ready_t *ready, short got)
-{
-    ready->is_client_gone = (got & (POLLERR | POLLHUP)) != 0;
-    ready->client = got & wait->client_events;
-}
-
-void rp_park_note_time(const rp_wait_t *wait, rp_ready_t *ready)
-{
-    ready->is_late = !ready->backend && !ready->client && !ready->is_client_gone && wait->deadline &&
-                     apr_time_now() >= wait->deadline;
-}
 
 static int to_poll_ms(apr_interval_time_t us)
 {
@@ -79,6 +29,24 @@ static void wait_in_thread(const rp_wait_t *wait, rp_ready_t *ready, apr_interva
     rp_park_note_time(wait, ready);
 }
 
+/* Threads of this child in which requests wait that could be parked. */
+static apr_uint32_t lent;
+
+/* A thread that waits costs nothing while others are idle, and parking costs some system calls:
+ * worth it when the wait is long or threads run short. */
+static void wait_a_little(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready,
+                          apr_interval_time_t longest)
+{
+    apr_interval_time_t limit = longest >= 0 && longest < how->park_after ? longest : how->park_after;
+
+    if (limit <= 0 || how->is_slow || rp_park_is_scarce(apr_atomic_read32(&lent))) {
+        return;
+    }
+    apr_atomic_inc32(&lent);
+    wait_in_thread(wait, ready, limit);
+    apr_atomic_dec32(&lent);
+}
+
 static bool is_settled(const rp_ready_t *ready)
 {
     return ready->backend || ready->client || ready->is_client_gone || ready->is_late;
@@ -93,11 +61,9 @@ rp_park_result_t rp_park_wait(rp_parking_t *how, const rp_wait_t *wait, rp_ready
         wait_in_thread(wait, ready, longest);
         return RP_PARK_READY;
     }
-    if (how->park_after > 0 && !how->is_slow) {
-        wait_in_thread(wait, ready, longest < 0 ? how->park_after : shorter(how->park_after, longest));
-        if (is_settled(ready)) {
-            return RP_PARK_READY;
-        }
+    wait_a_little(how, wait, ready, longest);
+    if (is_settled(ready)) {
+        return RP_PARK_READY;
     }
     if (rp_park_put_aside(how, wait, ready)) {
         return RP_PARK_SUSPENDED;

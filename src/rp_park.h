@@ -53,7 +53,7 @@ typedef bool rp_park_resume_fn(void *ctx);
 /* How to wait. park NULL: in the thread. */
 typedef struct rp_parking_t {
     rp_park_t *park;
-    apr_interval_time_t park_after; /* wait that long in the thread first, unless */
+    apr_interval_time_t park_after; /* wait that long in the thread first, unless threads are scarce or */
     bool is_slow;                   /* ... the last wait (kept up by rp_park_wait) was longer: a thread is
                                        not to be held for what will not come in time */
     rp_park_resume_fn *resume;

@@ -88,6 +88,11 @@ static apr_interval_time_t get_patience(const server_rec *s, const conn_rec *c)
     return (s->timeout < c->base_server->timeout ? s->timeout : c->base_server->timeout) / 2;
 }
 
+bool rp_park_is_scarce(unsigned n)
+{
+    return n >= (unsigned)threads_per_child / 2;
+}
+
 static rp_park_t *get_park(conn_rec *c)
 {
     return ap_get_module_config(c->conn_config, &revproxy_module);
@@ -473,10 +478,13 @@ int rp_park_pre_close_connection(conn_rec *c)
         take_back(park);
         park->state = OUTSIDE;
         if (park->how) {
+            conn_state_e closing = c->cs->state; /* the MPM counts by it */
+
             /* Out of patience: the exchange ends now, and answers where it still can. */
             collect_events(park);
             park->ready->is_late = true;
             (void)park->how->resume(park->how->ctx);
+            c->cs->state = closing;
         }
     }
     return OK;

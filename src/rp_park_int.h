@@ -4,6 +4,8 @@
 
 #include "rp_park.h"
 
+/* --- rp_park_ready.c --- */
+
 /* How long a wait may last before somebody has to look, in microseconds; negative: for ever. */
 apr_interval_time_t rp_park_longest(const rp_wait_t *wait);
 /* Take over what became ready; asked/got are poll bits (epoll's are the same). */
@@ -11,6 +13,11 @@ void rp_park_note_backend(const rp_wait_t *wait, rp_ready_t *ready, short got);
 void rp_park_note_client(const rp_wait_t *wait, rp_ready_t *ready, short got);
 /* Nothing came: is the deadline over? */
 void rp_park_note_time(const rp_wait_t *wait, rp_ready_t *ready);
+
+/* --- rp_park_event.c --- */
+
+/* Are threads too scarce to be lent to requests that wait? n: how many are already. */
+bool rp_park_is_scarce(unsigned n);
 
 /* Prepare to leave the thread: false when that is not possible now. */
 bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);

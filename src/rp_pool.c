@@ -122,8 +122,7 @@ bool rp_pool_is_same_text(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* Every option that concerns the pool or how a connection is made. */
-static bool is_same_kind(const rp_options_t *a, const rp_options_t *b)
+bool rp_pool_is_same_kind(const rp_options_t *a, const rp_options_t *b)
 {
     return a->max == b->max && a->smax == b->smax && a->min == b->min
         && (a->set & RP_OPT_SMAX) == (b->set & RP_OPT_SMAX)
@@ -136,7 +135,7 @@ static bool is_same_kind(const rp_options_t *a, const rp_options_t *b)
 static bool serves(const rp_pool_t *p, const rp_backend_t *b)
 {
     return p->is_tls == b->is_tls && p->port == b->port && strcmp(p->host, b->host) == 0
-        && rp_pool_is_same_text(p->uds_path, b->uds_path) && is_same_kind(&p->opt, &b->opt);
+        && rp_pool_is_same_text(p->uds_path, b->uds_path) && rp_pool_is_same_kind(&p->opt, &b->opt);
 }
 
 static struct pool_bucket *get_pool_bucket(const char *host, apr_port_t port)

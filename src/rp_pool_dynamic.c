@@ -31,20 +31,12 @@ static struct dynamic_bucket dynamic_buckets[DYNAMIC_BUCKETS];
 static struct dynamic_list unused = TAILQ_HEAD_INITIALIZER(unused); /* dropped longest ago first */
 static int dynamic_count;
 
-static bool is_same_times(const rp_options_t *a, const rp_options_t *b)
-{
-    return a->ttl == b->ttl && a->acquire == b->acquire && a->timeout == b->timeout
-        && a->connect_timeout == b->connect_timeout && a->retry == b->retry && a->ping == b->ping
-        && a->address_ttl == b->address_ttl;
-}
-
 /* All of them: a route keeps its own options, whatever they are for. */
 static bool is_same_options(const rp_options_t *a, const rp_options_t *b)
 {
-    return a->set == b->set && a->max == b->max && a->smax == b->smax && a->min == b->min
-        && is_same_times(a, b) && a->reuse == b->reuse && a->keepalive == b->keepalive
-        && a->io_buffer == b->io_buffer && a->receive_buffer == b->receive_buffer
-        && a->field_size == b->field_size && a->loadfactor == b->loadfactor && a->lbset == b->lbset
+    return a->set == b->set && rp_pool_is_same_kind(a, b) && a->retry == b->retry && a->ping == b->ping
+        && a->io_buffer == b->io_buffer && a->field_size == b->field_size
+        && a->loadfactor == b->loadfactor && a->lbset == b->lbset
         && a->status_set == b->status_set && a->status_clear == b->status_clear
         && rp_pool_is_same_text(a->route, b->route) && rp_pool_is_same_text(a->redirect, b->redirect)
         && rp_pool_is_same_text(a->upgrade, b->upgrade);

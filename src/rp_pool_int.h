@@ -21,6 +21,9 @@ void rp_pool_release(rp_pool_t **pool);
 /* Equal, or both NULL. */
 bool rp_pool_is_same_text(const char *a, const char *b);
 
+/* Every option that concerns the pool or how a connection is made. */
+bool rp_pool_is_same_kind(const rp_options_t *a, const rp_options_t *b);
+
 /* The pool of a backend from rp_pool_hold_dynamic. */
 rp_pool_t *rp_pool_get_dynamic(const rp_backend_t *b);
 int rp_pool_count_dynamic(void);

@@ -10,56 +10,7 @@ APLOG_USE_MODULE(revproxy);
 
 #define HANDLER_NAME "proxy-server"
 
-static bool is_current(const request_rec *r, const rp_memory_t *mem)
-{
-    return mem && mem->filename && r->filename &&
-           (mem->filename == r->filename || !strcmp(mem->filename, r->filename));
-}
-
-rp_memory_t *rp_route_recall(request_rec *r)
-{
-    rp_memory_t *mem = ap_get_module_config(r->request_config, &revproxy_module);
-
-    if (mem && mem->lookup && !is_current(r, mem) && is_current(r, mem->lookup)) {
-        mem = mem->lookup;
-        ap_set_module_config(r->request_config, &revproxy_module, mem);
-    }
-    return mem;
-}
-
-static apr_status_t forget_lookup(void *data)
-{
-    rp_memory_t *mem = data;
-
-    if (mem->parent->lookup == mem) {
-        mem->parent->lookup = NULL;
-    }
-    return APR_SUCCESS;
-}
-
-/* A subrequest's target is kept for its parent for as long as the subrequest's pool lives. */
-static void hand_up(request_rec *r, rp_memory_t *mem)
-{
-    if (!r->main || mem->parent) {
-        return;
-    }
-    mem->parent = rp_route_remember(r->main);
-    mem->parent->lookup = mem;
-    apr_pool_cleanup_register(r->pool, mem, forget_lookup, apr_pool_cleanup_null);
-}
-
-rp_memory_t *rp_route_remember(request_rec *r)
-{
-    rp_memory_t *mem = rp_route_recall(r);
-
-    if (!mem) {
-        mem = apr_pcalloc(r->pool, sizeof(*mem));
-        mem->target.route_name = "[P]";
-        mem->target.sections = "";
-        ap_set_module_config(r->request_config, &revproxy_module, mem);
-    }
-    return mem;
-}
+/* ---- whose request ---- */
 
 /* Whose request this is counts for what mod_dir makes of it, too. */
 static void leave_to_neighbour(request_rec *r)
@@ -68,45 +19,8 @@ static void leave_to_neighbour(request_rec *r)
 
     mem->made = RP_MADE_BY_NEIGHBOUR;
     mem->filename = r->filename;
-    hand_up(r, mem);
+    rp_route_hand_up(r, mem);
 }
-
-int rp_route_fail(request_rec *r, const rp_target_t *target, rp_err_t err, const char *detail)
-{
-    rp_err_where_t where = {.route = target->route_name, .phase = "choosing the target"};
-
-    if (target->route && target->route->backend) {
-        where.backend = target->route->backend->name;
-    }
-    rp_err_log(r, err, 0, &where, detail);
-    return rp_err_to_status(r, err, target->host);
-}
-
-static const char *look_up(void *ctx, rp_span_t name)
-{
-    request_rec *r = ctx;
-
-    return apr_table_get(r->subprocess_env, apr_pstrmemdup(r->pool, name.p, name.n));
-}
-
-const char *rp_route_expand(request_rec *r, const char *text)
-{
-    ptrdiff_t n;
-    char *out;
-
-    if (!strstr(text, "${")) {
-        return text;
-    }
-    n = rp_uri_expand_env(NULL, 0, text, look_up, r);
-    if (n < 0) {
-        return text;
-    }
-    out = apr_palloc(r->pool, (apr_size_t)n + 1);
-    rp_uri_expand_env(out, (apr_size_t)n + 1, text, look_up, r);
-    return out;
-}
-
-/* ---- whose request ---- */
 
 static bool is_real_module(const char *name)
 {
@@ -158,7 +72,7 @@ static bool is_left_to_us(request_rec *r, const char *text)
 
 static bool is_ours(request_rec *r, const rp_memory_t *mem)
 {
-    if (is_current(r, mem) && (mem->made == RP_MADE_BY_ROUTE || mem->is_canonical)) {
+    if (rp_route_is_current(r, mem) && (mem->made == RP_MADE_BY_ROUTE || mem->is_canonical)) {
         return true;
     }
     if (!is_beside_mod_proxy()) {
@@ -253,7 +167,7 @@ int rp_route_translate(request_rec *r)
     int rc;
 
     if (r->proxyreq) {
-        if (is_current(r, rp_route_recall(r)) || !is_beside_mod_proxy()) {
+        if (rp_route_is_current(r, rp_route_recall(r)) || !is_beside_mod_proxy()) {
             return OK;
         }
         /* mod_rewrite's [P] would have ended this phase: mod_proxy's mapping=encoded it is. */
@@ -326,7 +240,7 @@ int rp_route_map_to_storage(request_rec *r)
     if (!has_proxy_name(r)) {
         return DECLINED;
     }
-    if (mem && mem->was_seen && !is_current(r, mem)) {
+    if (mem && mem->was_seen && !rp_route_is_current(r, mem)) {
         /* Claimed after our own look at it, and [P] comes before that: by mod_proxy's directives. */
         leave_to_neighbour(r);
     }
@@ -352,7 +266,7 @@ static rp_memory_t *refresh(request_rec *r)
 {
     rp_memory_t *mem = rp_route_remember(r);
 
-    if (!is_current(r, mem)) {
+    if (!rp_route_is_current(r, mem)) {
         mem->target.route = NULL;
         mem->target.route_name = "[P]";
         mem->made = RP_MADE_UNKNOWN;
@@ -384,7 +298,7 @@ int rp_route_fixups(request_rec *r)
     }
     r->filename = apr_pstrcat(r->pool, RP_PROXY_PREFIX, mem->target.url, NULL);
     mem->filename = r->filename;
-    hand_up(r, mem);
+    rp_route_hand_up(r, mem);
     if (is_beside_mod_proxy()) {
         /* Its fixups come after ours and must leave the name as it is. */
         apr_table_setn(r->notes, "proxy-nocanon", "1");
@@ -403,32 +317,26 @@ static const char *get_handler_target(request_rec *r)
 static int take_handler(request_rec *r, rp_memory_t *mem)
 {
     const char *text = get_handler_target(r);
-    char *filename = r->filename;
     int rc;
 
-    r->proxyreq = PROXYREQ_REVERSE;
     mem->target.route = NULL;
     mem->target.route_name = "SetHandler";
     mem->is_canonical = false;
-    if (is_our_scheme(text)) {
-        rc = rp_route_canonicalise(r, mem, text, RP_PATH_DECODED);
+    if (!is_our_scheme(text)) {
+        return rp_route_fail(r, &mem->target, RP_E_NO_HANDLER, text);
     }
-    else {
-        rc = rp_route_fail(r, &mem->target, RP_E_NO_HANDLER, text);
-    }
+    rc = rp_route_canonicalise(r, mem, text, RP_PATH_DECODED);
     if (rc == OK) {
-        r->filename = apr_pstrcat(r->pool, RP_PROXY_PREFIX, mem->target.url, NULL);
-        mem->filename = r->filename;
         rc = rp_route_resolve(r, &mem->target);
     }
-    if (rc == OK) {
-        apr_table_setn(r->notes, "proxy-sethandler", "1");
+    if (rc != OK) {
+        return rc;
     }
-    else {
-        r->filename = filename;
-        r->proxyreq = PROXYREQ_NONE;
-    }
-    return rc;
+    r->proxyreq = PROXYREQ_REVERSE;
+    r->filename = apr_pstrcat(r->pool, RP_PROXY_PREFIX, mem->target.url, NULL);
+    mem->filename = r->filename;
+    apr_table_setn(r->notes, "proxy-sethandler", "1");
+    return OK;
 }
 
 /* A name given after fixups is final already: checked, not encoded, and r->args are in it. */

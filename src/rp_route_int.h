@@ -36,12 +36,16 @@ typedef struct rp_memory_t {
     struct rp_memory_t *lookup; /* of the latest subrequest that had a target; see rp_route_recall */
 } rp_memory_t;
 
-/* ---- rp_route.c ---- */
+/* ---- rp_route_request.c ---- */
 
 /* NULL: nothing is remembered. mod_dir looks a proxied index up by a subrequest and then makes its
  * name that of the request itself: what the subrequest found goes with it. */
 rp_memory_t *rp_route_recall(request_rec *r);
 rp_memory_t *rp_route_remember(request_rec *r);    /* never NULL */
+/* Does mem (NULL: no) belong to the name that the request has now? */
+bool rp_route_is_current(const request_rec *r, const rp_memory_t *mem);
+/* A subrequest's target is kept for its parent for as long as the subrequest's pool lives. */
+void rp_route_hand_up(request_rec *r, rp_memory_t *mem);
 /* Log an error of choosing the target; returns the error's status. */
 int rp_route_fail(request_rec *r, const rp_target_t *target, rp_err_t err, const char *detail);
 /* ${VAR} in text replaced from r->subprocess_env. */
@@ -67,7 +71,7 @@ rp_match_result_t rp_route_match(request_rec *r, const rp_route_t *route, rp_mat
 
 /* ---- rp_route_target.c ---- */
 
-/* 1 for http, https, ws and wss; text starts with the scheme. */
+/* True for http, https, ws and wss, and for balancer://; text starts with the scheme. */
 bool rp_route_is_http_like(const char *text);
 bool rp_route_is_group(const char *text);
 

@@ -218,6 +218,12 @@ for my $how ([ body => 'x' x 1001 ], [ chunks => [ 'x' x 500, 'x' x 501 ] ], [ c
     is $r->status, $over, "more, $how->[0]";
     $c->close;
 }
+only_ours {
+    my $c = $t->connect;
+    $c->send("POST /limit/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
+    is $c->read_response(timeout => 3)->status, 413, 'more is announced: refused before it is sent';
+    $c->close;
+} 'section 0 row 10';
 is $app->requests + 0, ours(2, mod_proxy => 5, 'section 0 row 10'), '... does not reach the backend';
 is post('/nolimit/', body => $big)->status, 200, 'LimitRequestBody 0 is none';
 

@@ -482,6 +482,33 @@ sub configtest {
     return ($ok, $output);
 }
 
+=head2 example($file, $from => $to, ...)
+
+Class method: the text of F<conf-examples/$file> for C<config>, with ports and paths of this machine: each
+$from, wherever it is not part of a longer word or number, becomes $to. Dies if one is not in the file.
+${APACHE_LOG_DIR}, which Debian sets, is %%DIR%%/logs. Nothing else is changed.
+
+=head2 example_modules($file)
+
+The modules that the file's line "Needs: a2enmod ..." names, without revproxy.
+
+=cut
+
+sub example {
+    my ($class, $file, @map) = @_;
+    my $text = slurp("$TOP/conf-examples/$file") || die "no conf-examples/$file\n";
+    while (my ($from, $to) = splice @map, 0, 2) {
+        $text =~ s/(?<![\w.])\Q$from\E(?!\w)/$to/g or die "conf-examples/$file: no $from in it\n";
+    }
+    return "Define APACHE_LOG_DIR %%DIR%%/logs\n$text";
+}
+
+sub example_modules {
+    my ($class, $file) = @_;
+    my ($list) = slurp("$TOP/conf-examples/$file") =~ /^# Needs:\s+a2enmod ([\w ]+)$/m;
+    return grep { $_ ne 'revproxy' } split ' ', $list // '';
+}
+
 =head2 port, port_of($name), dir, pid, front
 
 C<port_of>: what %%PORT:name%% became.
@@ -784,6 +811,19 @@ sub stop {
     $self->dismiss_guard;
     return 'it had to be killed after ' . 10 * $SLOW . ' seconds' if !$gone;
     return $status ? "wait status $status" : ();
+}
+
+=head2 forget_process
+
+The test has ended httpd itself, and waited for it.
+
+=cut
+
+sub forget_process {
+    my ($self) = @_;
+    delete $self->{pid};
+    $self->{children_may_change} = 1;
+    return $self->dismiss_guard;
 }
 
 sub clean_up {

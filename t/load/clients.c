@@ -18,11 +18,13 @@
  *   OUTCOME    ok, bad (another body than expected, or no HTTP), cut (ended inside the response), closed
  *              (before any byte of it), reset (likewise, by RST), refused, left (as told), late
  *              (GIVEUP_S seconds after its start)
+ * At SIGTERM those under way leave, each in its HOW, and the program ends.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +70,7 @@ static int64_t epoch, give_up;
 static job_t *jobs;
 static size_t job_count;
 static client_t *active, *idle;
+static volatile sig_atomic_t is_told_to_end;
 
 static int64_t now_us(void)
 {
@@ -496,13 +499,26 @@ static int get_wait_ms(size_t at)
     return left <= 0 ? 0 : (int)((left + 999) / 1000);
 }
 
+static void note_signal(int sig)
+{
+    (void)sig;
+    is_told_to_end = 1;
+}
+
+static void leave_all(void)
+{
+    while (active) {
+        end_client(active, "left", active->job->how == 'r');
+    }
+}
+
 static void run(void)
 {
     struct epoll_event events[EVENTS_MAX];
     size_t at = 0;
     int i, n;
 
-    while (at < job_count || active_count > 0) {
+    while (!is_told_to_end && (at < job_count || active_count > 0)) {
         n = epoll_wait(epfd, events, EVENTS_MAX, get_wait_ms(at));
         for (i = 0; i < n; i++) {
             serve(events[i].data.ptr, events[i].events);
@@ -512,6 +528,7 @@ static void run(void)
         }
         tick();
     }
+    leave_all();
 }
 
 int main(int argc, char **argv)
@@ -527,6 +544,7 @@ int main(int argc, char **argv)
     if (epfd < 0) {
         fail("epoll_create1");
     }
+    (void)signal(SIGTERM, note_signal);
     read_timetable();
     epoch = now_us();
     run();

@@ -67,9 +67,11 @@ jobs' order. A job is a hash: C<path>; C<at> (seconds, 0), C<keep>, C<up> (bytes
 C<leave> (seconds), C<how>, C<mark>, C<size>. A result: C<status>, C<outcome>, C<seconds>, C<bytes>.
 C<giveup>: seconds (30). C<wrap>: a list of words before the command.
 
+C<< leave($run) >>: those under way leave now, then as C<collect>.
+
 =head2 run(...)
 
-Both.
+C<start> and C<collect>.
 
 =cut
 
@@ -117,7 +119,42 @@ sub collect {
     return map { delete $_->{result} // { status => 0, outcome => 'lost', seconds => 0, bytes => 0 } } @{ $run->{jobs} };
 }
 
+sub leave { my ($run) = @_; kill TERM => $run->{pid}; return collect($run) }
+
 sub run { return collect(start(@_)) }
+
+=head2 status($t), wait_status($t, sub { condition on %$_ }, $seconds)
+
+What mod_status says of the child that answers, as a hash: the lines of C<?auto>, with C<RevProxyParked>,
+C<RevProxyConnsLeased> and so on (src/rp_status.h). The server needs $STATUS in its configuration and the module
+status. C<wait_status> polls (5 seconds) until the condition is true of it; returns the last hash.
+
+=cut
+
+our $STATUS = <<'EOT';
+    ProxyStatus On
+    ExtendedStatus Off
+    <Location /server-status>
+        ProxyPass "!"
+        SetHandler server-status
+    </Location>
+EOT
+
+sub status {
+    my ($t) = @_;
+    my $r = $t->get('/server-status?auto');
+    return { map { /^(\w+): (.*)$/ ? ($1 => $2) : () } split /\r?\n/, $r->body // '' };
+}
+
+sub wait_status {
+    my ($t, $condition, $seconds) = @_;
+    my $until = time + ($seconds || 5 * $RevProxy::SLOW);
+    while (1) {
+        my $now = status($t);
+        return $now if $condition->(local $_ = $now) || time > $until;
+        sleep 0.02;
+    }
+}
 
 =head2 tally(@results)
 
