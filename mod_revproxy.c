@@ -36,6 +36,8 @@ static void register_hooks(apr_pool_t *p)
 
     /* Anywhere: after all LoadModule lines, before the first directive is carried out. */
     ap_hook_pre_config(rp_conf_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Before LogFormat lines are read. */
+    ap_hook_pre_config(rp_exchange_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(rp_conf_post_config, after_ssl, NULL, APR_HOOK_MIDDLE);
 
     ap_hook_post_config(rp_park_post_config, NULL, NULL, APR_HOOK_MIDDLE);

@@ -44,7 +44,9 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
     x->magic = RP_EXCHANGE_MAGIC;
     x->r = r;
     x->target = target;
-    x->attempt = 1;
+    x->account.attempts = 1;
+    x->account.began = apr_time_now();
+    target->account = &x->account;
     x->result = OK;
     set_limits(x, &limits);
     rp_client_init(&x->client, r);

@@ -13,6 +13,21 @@
 
 #include "httpd.h"
 
+/* What an exchange came to; kept up while it runs. Times are zero where it did not get so far. */
+typedef struct rp_account_t {
+    const char *backend;   /* name of the last one tried */
+    int attempts;
+    apr_time_t began;
+    apr_time_t connected;  /* the last attempt had its connection */
+    apr_time_t answered;   /* its final response head was there */
+    apr_time_t ended;
+    int code;              /* nnnn of the RPnnnn that ended it; 0: none */
+} rp_account_t;
+
+/* pre_config hook: offers %{...}^rp to mod_log_config: backend, attempts, code, and connect, answer,
+ * total in microseconds from the start. "-" where there is nothing to say. */
+int rp_exchange_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+
 /* Handler hook: proxied requests (compat section 1.2). */
 int rp_exchange_handler(request_rec *r);
 

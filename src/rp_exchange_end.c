@@ -49,7 +49,7 @@ static void fill_where(const rp_exchange_t *x, rp_err_where_t *where)
     where->route = x->target->route_name;
     where->backend = x->target->backend ? x->target->backend->name : NULL;
     where->phase = rp_exchange_get_phase(x);
-    where->attempt = x->attempt;
+    where->attempt = x->account.attempts;
 }
 
 /* Nothing was sent to the client: httpd's error handling takes over. */
@@ -106,10 +106,11 @@ rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault)
         rp_err_log_retried(x->r, RP_E_STALE, fault->rv, &where, fault->detail);
         rp_pool_retire(&x->conn);
         rp_down_reset(&x->down);
-        x->attempt++;
+        x->account.attempts++;
         return RP_STEP_LEASE;
     }
     rp_err_log(x->r, fault->err, fault->rv, &where, fault->detail);
+    x->account.code = rp_err_get(fault->err)->code;
     rp_pool_retire(&x->conn);
     if (fault->err == RP_E_HEAD_TIMEOUT) {
         apr_table_setn(x->r->notes, "proxy_timedout", "1");
@@ -156,6 +157,7 @@ void rp_exchange_finish(rp_exchange_t *x)
         return;
     }
     x->is_finished = true;
+    x->account.ended = apr_time_now();
     rp_park_forget(x->parking.park);
     rp_client_leave(&x->client);
     rp_pool_stop_waiting(&x->waiter);

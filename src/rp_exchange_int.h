@@ -3,6 +3,7 @@
 #define RP_EXCHANGE_INT_H
 
 #include "rp_body.h"
+#include "rp_exchange.h"
 #include "rp_park.h"
 #include "rp_pool.h"
 #include "rp_reverse.h"
@@ -29,6 +30,7 @@ typedef struct rp_exchange_t {
     unsigned magic;
     request_rec *r;
     rp_target_t *target;
+    rp_account_t account;
     rp_client_t client;
     rp_up_t up;
     rp_down_t down;
@@ -42,7 +44,6 @@ typedef struct rp_exchange_t {
     apr_time_t wait_until;     /* deadline of the wait under way; 0: a new wait begins */
     apr_time_t leaving_at;     /* the client has half-closed: it gets what comes until then; 0: it has not */
     rp_err_t late_err;         /* what it means when that wait fails: the pumps may have gone on since */
-    int attempt;               /* 1 for the first */
     int interims;              /* 1xx heads received in this attempt */
     int result;                /* what the handler returns */
     bool is_http10;            /* force-proxy-request-1.0 */

@@ -216,6 +216,7 @@ static rp_step_t step_pick(rp_exchange_t *x)
 {
     const rp_backend_t *b = x->target->backend;
 
+    x->account.backend = b->is_dynamic ? apr_pstrdup(x->r->pool, b->name) : b->name;
     if (b->opt.status_set & (RP_STATUS_DISABLED | RP_STATUS_STOPPED)) {
         return rp_exchange_fail_with(x, RP_E_BACKEND_OFF);
     }
@@ -264,6 +265,7 @@ static rp_step_t start_attempt(rp_exchange_t *x)
         return rp_exchange_fail_with(x, err);
     }
     forget_wait(x);
+    x->account.connected = apr_time_now();
     x->interims = 0;
     x->up_is_stopped = false;
     x->is_reused = rp_conn_get_uses(x->conn) > 0;
@@ -427,6 +429,7 @@ static rp_step_t take_head(rp_exchange_t *x)
     if (x->down.head.status < 200) {
         return take_interim(x);
     }
+    x->account.answered = apr_time_now();
     if (x->up.is_held) {
         /* Answered without having asked for the body: nobody waits for it any more. */
         x->up_is_stopped = true;

@@ -72,7 +72,7 @@ static bool is_left_to_us(request_rec *r, const char *text)
 
 static bool is_ours(request_rec *r, const rp_memory_t *mem)
 {
-    if (rp_route_is_current(r, mem) && (mem->made == RP_MADE_BY_ROUTE || mem->is_canonical)) {
+    if (mem && rp_route_is_current(r, mem) && (mem->made == RP_MADE_BY_ROUTE || mem->is_canonical)) {
         return true;
     }
     if (!is_beside_mod_proxy()) {
@@ -304,6 +304,13 @@ int rp_route_fixups(request_rec *r)
         apr_table_setn(r->notes, "proxy-nocanon", "1");
     }
     return OK;
+}
+
+const rp_target_t *rp_route_find_target(request_rec *r)
+{
+    const rp_memory_t *mem = ap_get_module_config(r->request_config, &revproxy_module);
+
+    return mem && mem->target.url ? &mem->target : NULL;
 }
 
 /* ---- handler ---- */

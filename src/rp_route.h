@@ -36,7 +36,11 @@ typedef struct rp_target_t {
     /* rp_mapping_t of the request's place, outer first, with variables expanded as they were at
      * fixups (ProxyPassInterpolateEnv). Never NULL. */
     const apr_array_header_t *reverse, *cookie_paths, *cookie_domains;
+    const struct rp_account_t *account; /* what its exchange came to, for log formats; NULL before it began */
 } rp_target_t;
+
+/* The target that was found for a request, or NULL: not proxied by us. For the logs. */
+const rp_target_t *rp_route_find_target(request_rec *r);
 
 /* Hooks (registered in the face file). Phase behaviour: compat sections 1.2, 3, 4. Their places:
  *

@@ -146,7 +146,9 @@ $t->claim(qr/RP0306/) if front ne 'mod_proxy';
 
 $r = $k->request(path => '/surplus');
 is $r->body, 'hello', 'bytes behind the end of a response';
+$before = $app->connections;
 is $k->request(path => '/length-4')->body, pattern(4), '... are never those of the next';
+is $app->connections, $before + 1, '... for which there is another connection';
 
 # --- no body
 

@@ -78,8 +78,9 @@ sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ] }
 
 my $POST_PART = "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc";
 my @kinds = (
-    # name, path, port, status, seconds, is the body cut (then the connection is, too)
-    [ 'connectiontimeout',              'connect/x',              undef,   503, 0.4 ],
+    # name, path, port, status, seconds, and: cut (the body, and with it the connection), close (httpd closes
+    # after 408 and 503)
+    [ 'connectiontimeout',              'connect/x',              undef,   503, 0.4, 'close' ],
     [ 'timeout, for the head',          'timeout/?end=hang',      undef,   504, 0.7 ],
     [ 'timeout, between body bytes',    'timeout/?end=headhang&size=100', undef, 200, 0.7, 'cut' ],
     [ 'ProxyTimeout, for the head',     'body/?end=hang',         'short', 504, 1 ],
@@ -88,7 +89,7 @@ my @kinds = (
     [ 'an answer later than Timeout',   'long/?ms=2200',          'short', 200, 2.2 ],
     [ 'later than Timeout of a named host', 'named/?ms=2200',     'named', 200, 2.2 ],
     [ 'the rest of the request body',   'next/x',                 'short', 408, 1, 'close', $POST_PART ],
-    [ 'acquire',                        'acquire/x',              undef,   503, 0.5 ],
+    [ 'acquire',                        'acquire/x',              undef,   503, 0.5, 'close' ],
 );
 
 # One request each occupies the only connection.

@@ -136,6 +136,8 @@ SKIP: {
     @warm = ();
     my ($requests, $since) = (0, time);
     while ($requests < 2000) {
+        my $leaves = $leave[ ($requests / (@kinds + 1)) % @leave ];
+        $leave{$leaves}->($t->connect) if $leaves ne 'mute' || @warm < 4;
         my @k;
         for my $kind (@kinds) {
             my ($path, %more) = @$kind;
@@ -143,12 +145,11 @@ SKIP: {
             $k->send_request(path => $path, %more);
             push @k, $k;
         }
-        my $leaves = $leave[ ($requests / (@kinds + 1)) % @leave ];
-        $leave{$leaves}->($t->connect) if $leaves ne 'mute' || @warm < 4;
-        for my $i (0..$#k) { my $r=$k[$i]->read_response; diag "late $kinds[$i][0] $leaves" if $r->timeout; $k[$i]->close }
+        $_->read_response, $_->close for @k;
         $requests += @kinds + 1;
     }
     $_->read_response, $_->close for @warm;
+    sleep 0.5;    # for the answers that nobody waits for
     note sprintf '%d requests in %.1f s', $requests, time - $since;
     # The backends close what is in the pool; what is left then is leaked.
     $_->stop, $_->start for $app, $odd;
@@ -191,9 +192,8 @@ else {
     $t->claim_fault('RP0401', route => '/odd/', phase => 'relaying the response body');
     $t->claim_fault('RP0302', route => '/odd/', phase => 'waiting for the response');
     $t->claim(qr/$_ .*route \/odd\//, "$_ came, too") for qw(RP0301 RP0303 RP0304);
-    # Of requests whose client had left already, when their backend was stopped.
-    $t->allow(qr/RP0[25]0|RP0301 .*route \/app\//);
+    $t->allow(qr/RP0[25]0/);
 }
-$t->allow(qr/AH00(?:161|484|485|288)/);    # all threads were busy
+$t->allow(qr/AH00(?:161|286|288|484|485)/);    # all threads were busy
 $t->finish;
 done_testing;
