@@ -47,6 +47,17 @@ static void forget_wait(rp_exchange_t *x)
     x->ready = (rp_ready_t){0, 0, false, false};
 }
 
+/* Wait for the backend. The TLS layer may have to write before it can read. */
+static void want_backend(rp_exchange_t *x, short events, apr_interval_time_t limit)
+{
+    short more = 0;
+
+    if (events && !rp_conn_is_plain(x->conn)) {
+        (void)rp_conn_get_interest(x->conn, &more);
+    }
+    want_wait(x, rp_conn_get_fd(x->conn), events | (more & POLLOUT), limit);
+}
+
 static apr_interval_time_t get_backend_timeout(const rp_exchange_t *x)
 {
     return rp_conf_get_timeout(x->target->backend, x->r->server);
@@ -360,7 +371,7 @@ static rp_step_t wait_for_answer(rp_exchange_t *x, rp_pump_t up)
         return rp_exchange_fail_with(x, x->late_err);
     }
     x->late_err = timeout;
-    want_wait(x, rp_conn_get_fd(x->conn), events, get_send_limit(x, timeout));
+    want_backend(x, events, get_send_limit(x, timeout));
     if (up == RP_PUMP_WAIT_CLIENT) {
         rp_client_want(&x->client, &x->wait, POLLIN);
     }
@@ -468,7 +479,7 @@ static rp_step_t step_send(rp_exchange_t *x)
             return stop_sending(x);
         }
     }
-    if (x->ready.backend & POLLIN) {
+    if ((x->ready.backend & POLLIN) || (x->ready.backend && !is_sending(x))) {
         x->ready.backend = 0;
         x->wait_until = 0;
         switch (rp_down_read_head(&x->down, x->conn)) {
@@ -517,7 +528,7 @@ static rp_step_t wait_to_relay(rp_exchange_t *x, rp_pump_t up, rp_pump_t down)
     if (up == RP_PUMP_WAIT_CLIENT) {
         client |= POLLIN;
     }
-    want_wait(x, rp_conn_get_fd(x->conn), backend, for_client ? x->r->server->timeout : get_backend_timeout(x));
+    want_backend(x, backend, for_client ? x->r->server->timeout : get_backend_timeout(x));
     if (client) {
         rp_client_want(&x->client, &x->wait, client);
     }
@@ -566,7 +577,7 @@ static rp_step_t step_drain(rp_exchange_t *x)
         rp_client_want(&x->client, &x->wait, POLLIN);
     }
     else {
-        want_wait(x, rp_conn_get_fd(x->conn), POLLOUT, get_backend_timeout(x));
+        want_backend(x, POLLOUT, get_backend_timeout(x));
     }
     if (rp_client_has_pending(&x->client)) {
         rp_client_want(&x->client, &x->wait, x->wait.client_events | POLLOUT);

@@ -102,6 +102,7 @@ for my $case (
         $code{$code}++;
     }
 }
+my %first = map { my ($r) = end($cached{$_}); ($_ => $r) } keys %cached;
 $code{402} += keys %cached;
 only_ours { $t->claim(qr/RP0$_ /, "RP0$_ for each", count => $code{$_}) for sort keys %code } 'its own words';
 
@@ -132,7 +133,7 @@ for my $framing (qw(length chunked close)) {
     like $answer->header('X-Cache'), qr/^HIT/, "a whole response, $framing, is cached";
 }
 my @cut = map {"/cached/$_"} qw(length-eof length-reset chunked-eof chunked-reset chunked-badchunk chunked-notail close-reset);
-my %first = map { my ($r) = end($cached{$_} || begin($_, '1.1')); ($_ => $r) } @cut, keys %cached;
+$first{$_} = (cut($_))[0] for @cut;
 $cached{$_} = begin($_, '1.1') for keys %cached;
 for my $path (@cut, sort keys %cached) {
     my ($second) = end($cached{$path} || begin($path, '1.1'));
