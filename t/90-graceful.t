@@ -104,9 +104,8 @@ SKIP: {
     skip 'no /proc/PID/fd here', 3 if !-d "/proc/$$/fd";
     skip 'several children, which come and go', 3 if mpm eq 'prefork';
     my ($child) = $t->children;
-    my @fds = sub { my %fd = map { $_ => readlink } glob "/proc/$child/fd/*"; return \%fd };
-
-    my $count = sub { my $fd = $fds[0]->(); return scalar keys %$fd };
+    my $fds   = sub { my %fd = map { $_ => readlink } glob "/proc/$child/fd/*"; return \%fd };
+    my $count = sub { return scalar keys %{ $fds->() } };
     # Warm: threads, the pool, the parking descriptors.
     $t->get('/app/x') for 1 .. 20;
     my @warm = map { $t->connect } 1 .. 16;
@@ -153,7 +152,7 @@ SKIP: {
     note sprintf '%d requests in %.1f s', $requests, time - $since;
     # The backends close what is in the pool; what is left then is leaked.
     $_->stop, $_->start for $app, $odd;
-    my $until = time + 6 * $SLOW;
+    my $until = time + (front() eq 'mod_proxy' ? 0 : 6 * $SLOW);
     my $after;
     while (1) {
         $t->get('/app/x?reply-close=1');    # gives the pool a reason to look
@@ -161,8 +160,10 @@ SKIP: {
         $after = $count->();
         last if $after <= $before || time > $until;
     }
-    cmp_ok $after, '<=', $before, "descriptors of the child: $before before, $after after $requests requests"
-        or diag join "\n", map { my $fd = $fds[0]->(); map {"$_ $fd->{$_}"} sort keys %$fd } 1;
+    only_ours {
+        cmp_ok $after, '<=', $before, "descriptors of the child: $before before, $after after $requests requests"
+            or diag map { my $fd = $fds->(); map {"$_ $fd->{$_}\n"} sort keys %$fd } 1;
+    } 'it keeps connections that their backend has closed until it needs one';
     is(($t->children)[0], $child, 'in the same child');
     is $t->get('/one/x')->status, 200, 'a pool of one connection is free';
 }
