@@ -91,7 +91,7 @@ static void bind_source(const rp_conn_t *c)
     if (bind(c->fd, (const struct sockaddr *)&source->sa, source->salen) != 0) {
         /* As mod_proxy: the system chooses an address then. */
         err = errno;
-        apr_snprintf(detail, sizeof(detail), "%pA, connecting to %pI without it", (void *)source, (void *)c->peer);
+        apr_snprintf(detail, sizeof(detail), "%pI, connecting to %pI without it", (void *)source, (void *)c->peer);
         rp_err_log_connecting(c->server, RP_E_SOURCE, err, c->backend->name, detail);
     }
 }

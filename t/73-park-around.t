@@ -23,6 +23,7 @@ my $COMMON = <<"EOT";
     ListenBacklog 2000
     $RevProxy::Load::STATUS
     ProxyPass /app/ %%URL:backd%%/ timeout=10
+    ProxyPass /long/ %%URL:backd%%/ timeout=60
 EOT
 
 # --- logs and limits ---
@@ -69,7 +70,7 @@ EOT
     for my $id (qw(a b)) {
         my $text = "GET /app/?ms=400&size=5000&mark=$id HTTP/1.1\r\nHost: x\r\nX-Id: $id\r\n\r\n";
         $sent{$id} = length $text;
-        $k->{since} = time;
+        sleep 0.1;    # httpd counts twice what it looks at before it has logged the request before
         $k->send($text);
         my $r = $k->read_response;
         is $r->body_length, 5000, "request $id is answered";
@@ -122,6 +123,7 @@ EOT
     sleep 0.1;
     is RevProxy::Load::status($t)->{RevProxyParked}, 0, 'a subrequest is not parked';
     RevProxy::Load::collect($run);
+    sleep 0.2;    # httpd may crash when it is stopped while it closes a connection
     $t->finish;
 }
 
@@ -163,11 +165,19 @@ sub parked_server {
 }
 
 sub park {
-    my ($t, $ms, $n) = @_;
-    my $run = RevProxy::Load::start(port => $t->port, jobs => [ map { { at => $_ / 4000, path => "/app/?ms=$ms&mark=m$_&size=300", mark => "m$_", size => 300 } } 1 .. $n || $MANY ]);
-    RevProxy::Load::wait_status($t, sub { $_->{RevProxyParked} >= ($n || $MANY) }, 10 * $SLOW);
+    my ($t, $ms, $n, $path) = @_;
+    $n    ||= $MANY;
+    $path ||= '/app/';
+    my $run = RevProxy::Load::start(port => $t->port, jobs => [ map { { at => $_ / 4000, path => "$path?ms=$ms&mark=m$_&size=300", mark => "m$_", size => 300 } } 1 .. $n ]);
+    RevProxy::Load::wait_status($t, sub { $_->{RevProxyParked} >= $n }, 10 * $SLOW);
     return $run;
 }
+
+# Under way while the others are tried: after the time, httpd waits some seconds before it kills a child.
+my $late = parked_server("GracefulShutdownTimeout 1", children_may_change => 1);
+my $late_run = park($late, 60_000, 50, '/long/');
+kill WINCH => $late->pid;
+my $late_since = time;
 
 {
     my $t = parked_server('GracefulShutdownTimeout 20', children_may_change => 1);
@@ -190,16 +200,6 @@ sub park {
     $t->finish;
 }
 {
-    my $t = parked_server('GracefulShutdownTimeout 1', children_may_change => 1);
-    my $run = park($t, 60_000);
-    kill WINCH => $t->pid;
-    my $since = time;
-    my @results = RevProxy::Load::collect($run);
-    is scalar(grep { $_->{outcome} !~ /\A(?:closed|reset)\z/ } @results), 0, "GracefulShutdownTimeout: the others see a close: " . RevProxy::Load::tally(@results);
-    cmp_ok time - $since, '<', 6 * $SLOW, 'GracefulShutdownTimeout: is kept';
-    $t->finish;
-}
-{
     my $t = parked_server('', children_may_change => 1);
     my ($old) = $t->children;
     my $run = park($t, 60_000);
@@ -210,7 +210,6 @@ sub park {
     my $r;
     do { sleep 0.1; $r = eval { $t->get('/app/?mark=on') } } until ($r && ($r->body // '') eq "on\n") || time > $until;
     is $r && $r->body, "on\n", 'and the rest goes on';
-    $t->claim(qr/AH00052: child pid \d+ exit signal Killed/);
 
     # A plain stop does not wait.
     $run = park($t, 60_000);
@@ -233,6 +232,14 @@ sub park {
     sleep 0.05 while kill(0, $old) && time < $until;
     ok !kill(0, $old), 'and the child that had its share ended';
     $t->finish;
+}
+
+{
+    my @results = RevProxy::Load::collect($late_run);
+    is scalar(grep { $_->{outcome} !~ /\A(?:closed|reset)\z/ } @results), 0, 'GracefulShutdownTimeout: who is still parked then sees a close: ' . RevProxy::Load::tally(@results);
+    cmp_ok time - $late_since, '<', 20 * $SLOW, 'it does not wait for the answers';
+    $late->allow(qr/AH00045|AH00046/);
+    $late->finish;
 }
 
 done_testing;
