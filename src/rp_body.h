@@ -79,6 +79,7 @@ bool rp_up_can_restart(const rp_up_t *up);
 typedef struct rp_down_t {
     rp_client_t *client;
     rp_h1_limits_t limits;
+    apr_size_t read_bytes;     /* of a body, at a time */
     char *buf;                 /* bytes of the backend not yet looked at: [pos, used) */
     apr_size_t size, pos, used;
     rp_h1_scan_t scan;
@@ -93,7 +94,8 @@ typedef struct rp_down_t {
     rp_fault_t fault;
 } rp_down_t;
 
-void rp_down_init(rp_down_t *down, rp_client_t *client, const rp_h1_limits_t *limits);
+/* read_bytes: how much of a body to read at a time (ProxyIOBufferSize), 0: what is best. */
+void rp_down_init(rp_down_t *down, rp_client_t *client, const rp_h1_limits_t *limits, apr_size_t read_bytes);
 /* Forget what an attempt has read. */
 void rp_down_reset(rp_down_t *down);
 void rp_down_free(rp_down_t *down);

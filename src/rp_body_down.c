@@ -15,6 +15,7 @@ APLOG_USE_MODULE(revproxy);
 /* Bodies are read in these: big enough that a system call is cheap beside the copy,
  * small enough that httpd's FlushMaxThreshold (64 KiB) never makes a write block. */
 #define BODY_BYTES 32000
+#define BODY_BYTES_MAX 64000
 #define TRAILER_LINE_BYTES 4096
 
 static rp_pump_t fail(rp_down_t *down, rp_err_t err, apr_status_t rv, const char *detail)
@@ -28,11 +29,15 @@ static apr_bucket_alloc_t *get_alloc(const rp_down_t *down)
     return down->client->r->connection->bucket_alloc;
 }
 
-void rp_down_init(rp_down_t *down, rp_client_t *client, const rp_h1_limits_t *limits)
+void rp_down_init(rp_down_t *down, rp_client_t *client, const rp_h1_limits_t *limits, apr_size_t read_bytes)
 {
     request_rec *r = client->r;
 
     *down = (rp_down_t){.client = client, .limits = *limits};
+    down->read_bytes = read_bytes ? read_bytes : BODY_BYTES;
+    if (down->read_bytes > BODY_BYTES_MAX) {
+        down->read_bytes = BODY_BYTES_MAX;
+    }
     down->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
 }
 
@@ -235,7 +240,9 @@ static void append_payload(rp_down_t *down, apr_size_t at, apr_size_t n)
 
 static apr_size_t get_read_size(const rp_down_t *down)
 {
-    return down->framing.body == RP_H1_BODY_LENGTH && down->left < BODY_BYTES ? (apr_size_t)down->left : BODY_BYTES;
+    bool ends_before = down->framing.body == RP_H1_BODY_LENGTH && down->left < down->read_bytes;
+
+    return ends_before ? (apr_size_t)down->left : down->read_bytes;
 }
 
 static rp_io_t read_body(rp_down_t *down, rp_conn_t *conn)

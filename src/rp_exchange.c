@@ -38,6 +38,7 @@ static void set_limits(rp_exchange_t *x, rp_h1_limits_t *limits)
 
 static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
 {
+    const rp_server_conf_t *conf = rp_conf_get_server(r->server);
     rp_exchange_t *x = apr_pcalloc(r->pool, sizeof(*x));
     rp_h1_limits_t limits;
 
@@ -50,7 +51,7 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
     x->result = OK;
     set_limits(x, &limits);
     rp_client_init(&x->client, r);
-    rp_down_init(&x->down, &x->client, &limits);
+    rp_down_init(&x->down, &x->client, &limits, conf->io_buffer_set ? conf->io_buffer : 0);
     apr_pool_cleanup_register(r->pool, x, finish_with_pool, apr_pool_cleanup_null);
     return x;
 }

@@ -139,7 +139,11 @@ static void check_host_variable(const lint_t *lint, const rp_route_t *route)
     }
     host = strstr(route->target, "://") + 3;
     variable = strchr(host, '$');
-    if (variable && apr_isdigit(variable[1]) && variable > host && !is_path_only(route, variable)) {
+    if (variable && variable > host && variable[-1] == ':') {
+        report(lint, APLOG_INFO, route,
+               "the client chooses the port: limit it in the regular expression");
+    }
+    else if (variable && apr_isdigit(variable[1]) && variable > host && !is_path_only(route, variable)) {
         report(lint, APLOG_WARNING, route,
                "what the client sends is appended to the host name, so it can choose the "
                "host: put a / before $%c",

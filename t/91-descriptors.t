@@ -84,6 +84,7 @@ sub settle {
 run_all(200, 500);
 settle();
 my $before = descriptors();
+$t->allow(qr/AH00484/);    # no idle thread at some moment
 my ($wrong, @results) = run_all($MANY, 1500 / $SLOW);
 is scalar @results, $MANY, "$MANY requests: " . RevProxy::Load::tally(@results);
 is_deeply [ @$wrong[ 0 .. ($#$wrong < 9 ? $#$wrong : 9) ] ], [], 'each ended as it should, with its own answer'
