@@ -134,9 +134,25 @@ static rp_pump_t fail_reading(rp_up_t *up, apr_status_t rv)
     return fail(up, RP_E_CLIENT_BODY, rv, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
 }
 
+/* mod_ssl hands out its own buffer, which its next read (of a chunk's size, of whether
+ * the client is still there) writes over. */
+static apr_status_t set_aside_from(apr_bucket *e, const apr_bucket_brigade *bb, apr_pool_t *pool)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    for (; rv == APR_SUCCESS && e != APR_BRIGADE_SENTINEL(bb); e = APR_BUCKET_NEXT(e)) {
+        rv = apr_bucket_setaside(e, pool);
+        if (APR_STATUS_IS_ENOTIMPL(rv)) {
+            rv = APR_SUCCESS; /* nothing that could change */
+        }
+    }
+    return rv;
+}
+
 /* Read once into bb. DONE: the body is complete; WAIT_BACKEND stands for "got some". */
 static rp_pump_t read_client(rp_up_t *up, apr_bucket_brigade *bb, apr_off_t max)
 {
+    apr_bucket *last = APR_BRIGADE_LAST(bb);
     apr_off_t before = 0, after = 0;
     apr_status_t rv;
     rp_client_result_t got;
@@ -150,6 +166,9 @@ static rp_pump_t read_client(rp_up_t *up, apr_bucket_brigade *bb, apr_off_t max)
         return RP_PUMP_WAIT_CLIENT;
     }
     rv = apr_brigade_length(bb, 1, &after);
+    if (rv == APR_SUCCESS) {
+        rv = set_aside_from(APR_BUCKET_NEXT(last), bb, up->client->r->pool);
+    }
     if (rv != APR_SUCCESS) {
         return fail_reading(up, rv);
     }

@@ -79,10 +79,34 @@ static void add_request_line(writer_t *w)
 
 /* ---- Host ---- */
 
+/* A host that may stand in a field that other proxies read as a list. */
+static bool is_plain_host(const char *host)
+{
+    for (; *host && (apr_isalnum(*host) || strchr("-._~:", *host)); host++) {
+    }
+    return !*host;
+}
+
 static const char *get_client_host(request_rec *r)
 {
-    const char *host = apr_table_get(r->headers_in, "Host");
+    const request_rec *first = r;
+    const apr_uri_t *uri;
+    const char *host;
 
+    while (first->prev || first->main) {
+        first = first->prev ? first->prev : first->main;
+    }
+    uri = &first->parsed_uri;
+    /* The host of an absolute target counts, not the Host field (RFC 9112 3.2.2). httpd sees to
+     * that only where the target's scheme is the connection's. */
+    if (uri->scheme && uri->hostname && ap_cstr_casecmp(uri->scheme, ap_http_scheme(first))) {
+        bool is_v6 = strchr(uri->hostname, ':') != NULL;
+
+        host = apr_pstrcat(r->pool, is_v6 ? "[" : "", uri->hostname, is_v6 ? "]" : "", uri->port_str ? ":" : "",
+                           uri->port_str, NULL);
+        return *uri->hostname && is_plain_host(uri->hostname) ? host : NULL;
+    }
+    host = apr_table_get(r->headers_in, "Host");
     return host && *host ? host : NULL;
 }
 
