@@ -6,8 +6,11 @@
 #include "httpd.h"
 #include "http_config.h"
 #include "http_connection.h"
+#include "http_protocol.h"
+#include "http_protocol.h"
 #include "http_request.h"
 #include "mod_status.h"
+#include "mpm_common.h"
 
 #include "src/rp_client.h"
 #include "src/rp_conf.h"
@@ -15,8 +18,10 @@
 #include "src/rp_lint.h"
 #include "src/rp_park.h"
 #include "src/rp_pool.h"
+#include "src/rp_reqhead.h"
 #include "src/rp_route.h"
 #include "src/rp_status.h"
+#include "src/rp_tunnel.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 
@@ -41,11 +46,17 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(rp_conf_post_config, after_ssl, NULL, APR_HOOK_MIDDLE);
 
     ap_hook_post_config(rp_park_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(rp_tunnel_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(rp_pool_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(rp_park_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(rp_park_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* Around everything that handles a connection, so that a parked request comes back here. */
     ap_hook_process_connection(rp_park_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_close_connection(rp_park_pre_close_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+
+    /* Before any module sets a field of the request. */
+    ap_hook_post_read_request(rp_reqhead_post_read_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
 
     /* Encoded mappings decide before httpd decodes the path; all others before mod_alias and its
      * like map to files. */

@@ -71,6 +71,9 @@ void rp_up_start(rp_up_t *up, const char *head, apr_size_t len, bool hold_body);
 void rp_up_release(rp_up_t *up);
 /* Move bytes until nothing moves. */
 rp_pump_t rp_up_pump(rp_up_t *up, rp_conn_t *conn);
+/* Write bb to conn until it is empty or the backend takes no more; what was taken is gone from bb
+ * and counted into *sent. DONE: bb is empty; WAIT_BACKEND; FAIL, with *fault. */
+rp_pump_t rp_body_send(apr_bucket_brigade *bb, rp_conn_t *conn, apr_off_t *sent, rp_fault_t *fault);
 /* Can the request be sent again from the start? */
 bool rp_up_can_restart(const rp_up_t *up);
 
@@ -104,6 +107,9 @@ void rp_down_free(rp_down_t *down);
  * used before the next call. WAIT_BACKEND, FAIL (nothing read at all: fault.err
  * RP_E_HEAD_EOF or RP_E_HEAD_READ and down->got == 0). */
 rp_pump_t rp_down_read_head(rp_down_t *down, rp_conn_t *conn);
+
+/* Move the bytes behind the last head, read with it, to bb (when they are no body). */
+void rp_down_take_rest(rp_down_t *down, apr_bucket_brigade *bb);
 
 /* The final head was adopted; the body follows. trailer/ctx: receiver of trailer fields. */
 void rp_down_start_body(rp_down_t *down, rp_h1_trailer_fn *trailer, void *ctx);

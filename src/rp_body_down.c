@@ -217,18 +217,30 @@ static bool find_payload(rp_down_t *down, apr_size_t *at, apr_size_t *n)
     return true;
 }
 
-/* Turn the read buffer into a bucket of the payload; the buffer is given away with it. */
+/* Append n bytes at `at` of the read buffer to bb as a bucket; the buffer is given away with it. */
+static void give_away(rp_down_t *down, apr_bucket_brigade *bb, apr_size_t at, apr_size_t n)
+{
+    apr_bucket *e = apr_bucket_heap_create(down->buf, down->used, apr_bucket_free, get_alloc(down));
+
+    down->buf = NULL;
+    e->start = (apr_off_t)at;
+    e->length = n;
+    APR_BRIGADE_INSERT_TAIL(bb, e);
+}
+
+void rp_down_take_rest(rp_down_t *down, apr_bucket_brigade *bb)
+{
+    if (down->pos < down->used) {
+        give_away(down, bb, down->pos, down->used - down->pos);
+    }
+    rp_down_free(down);
+}
+
 static void append_payload(rp_down_t *down, apr_size_t at, apr_size_t n)
 {
-    apr_bucket *e;
-
     down->is_surplus = down->is_ended && down->pos < down->used;
     if (n) {
-        e = apr_bucket_heap_create(down->buf, down->used, apr_bucket_free, get_alloc(down));
-        down->buf = NULL;
-        e->start = (apr_off_t)at;
-        e->length = n;
-        APR_BRIGADE_INSERT_TAIL(down->bb, e);
+        give_away(down, down->bb, at, n);
     }
     if (n || down->is_ended) {
         rp_down_free(down);

@@ -393,37 +393,37 @@ static void drop_sent(apr_bucket_brigade *bb, apr_size_t sent)
     }
 }
 
-static rp_pump_t fail_sending(rp_up_t *up, const rp_conn_t *conn)
+static rp_pump_t note_fault(rp_fault_t *fault, rp_err_t err, apr_status_t rv)
 {
-    return fail(up, RP_E_SEND, rp_conn_get_status(conn), 0);
+    *fault = (rp_fault_t){err, rv, NULL, 0};
+    return RP_PUMP_FAIL;
 }
 
-/* DONE: `out` is empty. */
-static rp_pump_t send_queued(rp_up_t *up, rp_conn_t *conn)
+rp_pump_t rp_body_send(apr_bucket_brigade *bb, rp_conn_t *conn, apr_off_t *sent, rp_fault_t *fault)
 {
     struct iovec iov[IOV_MAX_USED];
-    apr_size_t sent;
+    apr_size_t taken;
     rp_io_t io;
 
-    while (!APR_BRIGADE_EMPTY(up->out)) {
-        int n = fill_iov(up->out, iov);
+    while (!APR_BRIGADE_EMPTY(bb)) {
+        int n = fill_iov(bb, iov);
 
         if (n < 0) {
-            return fail(up, RP_E_SPOOL, 0, 0);
+            return note_fault(fault, RP_E_SPOOL, 0);
         }
         if (n == 0) {
-            apr_brigade_cleanup(up->out);
+            apr_brigade_cleanup(bb);
             break;
         }
-        io = rp_conn_write(conn, iov, n, &sent);
+        io = rp_conn_write(conn, iov, n, &taken);
         if (io == RP_IO_AGAIN) {
             return RP_PUMP_WAIT_BACKEND;
         }
         if (io != RP_IO_OK) {
-            return fail_sending(up, conn);
+            return note_fault(fault, RP_E_SEND, rp_conn_get_status(conn));
         }
-        up->sent += (apr_off_t)sent;
-        drop_sent(up->out, sent);
+        *sent += (apr_off_t)taken;
+        drop_sent(bb, taken);
     }
     return RP_PUMP_DONE;
 }
@@ -436,7 +436,7 @@ static rp_pump_t flush_conn(rp_up_t *up, rp_conn_t *conn)
     case RP_IO_AGAIN:
         return RP_PUMP_WAIT_BACKEND;
     default:
-        return fail_sending(up, conn);
+        return fail(up, RP_E_SEND, rp_conn_get_status(conn), 0);
     }
 }
 
@@ -469,7 +469,7 @@ static rp_pump_t stream_more(rp_up_t *up)
 rp_pump_t rp_up_pump(rp_up_t *up, rp_conn_t *conn)
 {
     for (;;) {
-        rp_pump_t went = send_queued(up, conn), got;
+        rp_pump_t went = rp_body_send(up->out, conn, &up->sent, &up->fault), got;
 
         if (went != RP_PUMP_DONE) {
             return went;

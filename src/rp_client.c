@@ -1,11 +1,15 @@
 #include "rp_client.h"
 
+#include <string.h>
+#include <sys/socket.h>
+
 #include "ap_mpm.h"
 #include "apr_portable.h"
 #include "http_connection.h"
 #include "http_core.h"
 #include "http_protocol.h"
 #include "http_request.h"
+#include "http_ssl.h"
 
 static int get_client_fd(const conn_rec *c)
 {
@@ -105,27 +109,56 @@ void rp_client_init(rp_client_t *cl, request_rec *r)
     cl->fd = get_client_fd(r->connection);
     cl->needs_flush = false;
     cl->head_sent = false;
+    cl->is_raw = false;
     cl->looks = 0;
     cl->in = NULL;
     cl->gate = cl->fd >= 0 ? get_gate(r->connection) : NULL;
 }
 
-/* Pieces up to this size are copied together: each came in a buffer of 8000 bytes, and the
- * 16 KiB that are kept of a body would fill megabytes where a client sends a few bytes at a time. */
+/* Pieces up to this size are copied together: each takes an 8 KiB block of APR's, and the 16 KiB
+ * that are kept of a body would fill megabytes where a client sends a few bytes at a time.
+ * (apr_brigade_write packs into the first buffer only.) */
 #define SMALL_PIECE 2000
+
+static bool has_room(const apr_bucket_brigade *bb, apr_size_t len)
+{
+    const apr_bucket *last = APR_BRIGADE_LAST(bb);
+    const apr_bucket_heap *h;
+
+    if (APR_BRIGADE_EMPTY(bb) || !APR_BUCKET_IS_HEAP(last)) {
+        return false;
+    }
+    h = last->data;
+    return h->refcount.refcount == 1 && (apr_size_t)last->start + last->length + len <= h->alloc_len;
+}
+
+static void add_buffer(apr_bucket_brigade *bb)
+{
+    char *buf = apr_bucket_alloc(APR_BUCKET_BUFF_SIZE, bb->bucket_alloc);
+    apr_bucket *e = apr_bucket_heap_create(buf, APR_BUCKET_BUFF_SIZE, apr_bucket_free, bb->bucket_alloc);
+
+    e->length = 0;
+    APR_BRIGADE_INSERT_TAIL(bb, e);
+}
 
 static void append_piece(apr_bucket_brigade *bb, apr_bucket *e)
 {
+    bool is_memory = APR_BUCKET_IS_HEAP(e) || APR_BUCKET_IS_TRANSIENT(e);
+    apr_bucket *last;
     const char *data;
     apr_size_t len;
 
-    if (APR_BUCKET_IS_HEAP(e) && e->length <= SMALL_PIECE &&
-        apr_bucket_read(e, &data, &len, APR_NONBLOCK_READ) == APR_SUCCESS &&
-        apr_brigade_write(bb, NULL, NULL, data, len) == APR_SUCCESS) {
-        apr_bucket_destroy(e);
+    if (!is_memory || e->length > SMALL_PIECE || apr_bucket_read(e, &data, &len, APR_NONBLOCK_READ) != APR_SUCCESS) {
+        APR_BRIGADE_INSERT_TAIL(bb, e);
         return;
     }
-    APR_BRIGADE_INSERT_TAIL(bb, e);
+    if (!has_room(bb, len)) {
+        add_buffer(bb);
+    }
+    last = APR_BRIGADE_LAST(bb);
+    memcpy(((apr_bucket_heap *)last->data)->base + last->start + last->length, data, len);
+    last->length += len;
+    apr_bucket_destroy(e);
 }
 
 /* Move data from `in` to bb. Returns true when an EOS ended the body. */
@@ -222,7 +255,29 @@ void rp_client_want(rp_client_t *cl, rp_wait_t *wait, short events)
     wait->client_fd = cl->fd;
     wait->client_events = events;
     wait->client_unpollable = cl->fd < 0;
+    wait->client_is_raw = cl->is_raw;
     wait->looks = cl->looks;
+}
+
+void rp_client_go_raw(rp_client_t *cl)
+{
+    request_rec *r = cl->r;
+    conn_rec *c = r->connection;
+
+    /* It waits for more to fill a record with; mod_reqtimeout waits for a request's end. */
+    ap_remove_output_filter_byhandle(c->output_filters, "SSL/TLS Coalescing Filter");
+    ap_remove_input_filter_byhandle(c->input_filters, "reqtimeout");
+    r->input_filters = r->proto_input_filters = c->input_filters;
+    r->output_filters = r->proto_output_filters = c->output_filters;
+    c->keepalive = AP_CONN_CLOSE;
+    cl->is_raw = true;
+}
+
+bool rp_client_shut_write(rp_client_t *cl)
+{
+    conn_rec *c = cl->r->connection;
+
+    return cl->fd >= 0 && !ap_ssl_conn_is_ssl(c) && shutdown(cl->fd, SHUT_WR) == 0;
 }
 
 apr_time_t rp_client_get_deadline(const rp_client_t *cl)

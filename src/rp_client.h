@@ -24,6 +24,7 @@ typedef struct rp_client_t {
     int fd;              /* of the client's socket; -1 for an HTTP/2 stream */
     bool needs_flush;    /* written since the last flush */
     bool head_sent;      /* the response head went down the filters */
+    bool is_raw;         /* no HTTP any more */
     unsigned looks;      /* see rp_wait_t */
     apr_bucket_brigade *in;  /* one read's buckets on their way to the caller */
     ap_filter_t *gate;       /* takes FLUSH buckets out while open; NULL without a descriptor */
@@ -48,6 +49,12 @@ bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Is output still waiting for the client to read? Tries to send it first. */
 bool rp_client_has_pending(rp_client_t *cl);
 bool rp_client_is_gone(const rp_client_t *cl);
+/* HTTP is over on this connection: from now on reads and writes are of its bare bytes, and it is
+ * closed in the end. Bytes that httpd has read already come first. */
+void rp_client_go_raw(rp_client_t *cl);
+/* Tell the client that no more will come, and go on reading. false: that cannot be said on this
+ * connection (TLS, HTTP/2 stream) but by ending it. */
+bool rp_client_shut_write(rp_client_t *cl);
 /* The exchange is over: httpd's own writes wait again as ever. */
 void rp_client_leave(rp_client_t *cl);
 

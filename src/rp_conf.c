@@ -20,13 +20,18 @@ APLOG_USE_MODULE(revproxy);
     X(status_mode, 0)                    \
     X(source_address, NULL)              \
     X(head_max, 131072)                  \
-    X(fields_max, 500)
+    X(fields_max, 500)                   \
+    X(tunnel_max, 0)                     \
+    X(tunnel_drain, 300 * APR_USEC_PER_SEC)
 
 #define SERVER_SWITCHES(X) \
     X(pass_inherit)        \
     X(balancer_inherit)
 
-#define DIR_SCALARS(X) X(park_after, 0)
+#define DIR_SCALARS(X) \
+    X(park_after, 0)   \
+    X(tunnel_idle, 0)  \
+    X(tunnel_life, 0)
 
 #define DIR_SWITCHES(X) \
     X(preserve_host)    \

@@ -17,6 +17,8 @@
 #include "http_config.h"
 #include "apr_tables.h"
 
+#include "rp_span.h"
+
 typedef struct rp_route_t rp_route_t;
 typedef struct rp_backend_t rp_backend_t;
 typedef struct rp_group_t rp_group_t;
@@ -51,6 +53,7 @@ typedef enum { RP_BAD_HEADER_ERROR, RP_BAD_HEADER_IGNORE, RP_BAD_HEADER_START_BO
 #define RP_OPT_LBSET            (1u << 20)
 #define RP_OPT_UPGRADE          (1u << 21)
 #define RP_OPT_ADDRESS_TTL      (1u << 22)
+#define RP_OPT_TUNNEL_MAX       (1u << 23)
 
 /* Status flags of a backend as configured (compat section 8.1). */
 #define RP_STATUS_IGNORE_ERRORS 0x001u /* I */
@@ -83,7 +86,8 @@ typedef struct rp_options_t {
     int lbset;
     const char *route, *redirect;        /* "" when not given */
     unsigned status_set, status_clear;   /* RP_STATUS_* given with + and with - */
-    const char *upgrade;                 /* NULL: not given; "*": ANY; else token list */
+    const char *upgrade;                 /* NULL: not given; "*": ANY; "NONE"; else token list */
+    int tunnel_max;                      /* tunnels per child; 0 = no limit */
 } rp_options_t;
 
 /* One server behind us. For a target with variables ($1, ${X}) in its host, the
@@ -176,6 +180,8 @@ typedef struct rp_server_conf_t {
     apr_sockaddr_t *source_address; bool source_address_set;
     apr_size_t head_max;            bool head_max_set;       /* RevProxyResponseHeadMax, bytes, default 131072 */
     int fields_max;                 bool fields_max_set;     /* RevProxyResponseFieldsMax, default 500 */
+    int tunnel_max;                 bool tunnel_max_set;     /* RevProxyTunnelMax, per child; 0 (default) = no limit */
+    apr_interval_time_t tunnel_drain; bool tunnel_drain_set; /* RevProxyTunnelDrain; 0: they may stay */
 } rp_server_conf_t;
 
 typedef struct rp_dir_conf_t {
@@ -188,6 +194,8 @@ typedef struct rp_dir_conf_t {
     rp_switch_t park;                   /* RevProxyPark; default on */
     rp_switch_t client_abort;           /* RevProxyClientAbort; default on */
     apr_interval_time_t park_after; bool park_after_set; /* RevProxyParkAfter */
+    apr_interval_time_t tunnel_idle; bool tunnel_idle_set; /* RevProxyTunnelIdle; 0: as long as other waits */
+    apr_interval_time_t tunnel_life; bool tunnel_life_set; /* RevProxyTunnelLifetime; 0: no limit */
     apr_array_header_t *error_codes;    /* int, sorted; empty: 400..599 */
 } rp_dir_conf_t;
 
@@ -215,6 +223,10 @@ void rp_conf_add_stand_ins(apr_pool_t *p);
 /* Borrowed, never NULL. */
 const rp_server_conf_t *rp_conf_get_server(const server_rec *s);
 const rp_dir_conf_t *rp_conf_get_dir(const request_rec *r);
+
+/* Does upgrade= of a backend allow this protocol? Never another HTTP or TLS: requests would reach the
+ * backend that no rule of this server has seen (cves.md G1, H3). */
+bool rp_conf_is_in_upgrade(const char *upgrade, rp_span_t protocol);
 
 /* Number of backends in all servers: ids are 0..n-1. Valid after post_config. */
 int rp_conf_count_backends(void);

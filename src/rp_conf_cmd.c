@@ -158,6 +158,22 @@ static const number_t fields_max = {
 static const number_t park_after = {
     AS_TIME, OF_DIR(park_after), .min = 0, .max = 60 * APR_USEC_PER_SEC, .unit = 1000,
     .rule = "RevProxyParkAfter must be 0 to 60 seconds", .example = "2 (milliseconds) or 2ms"};
+static const number_t tunnel_idle = {
+    AS_TIME, OF_DIR(tunnel_idle), .min = 1000, .max = APR_INT32_MAX * (apr_int64_t)APR_USEC_PER_SEC,
+        .unit = APR_USEC_PER_SEC,
+    .rule = "RevProxyTunnelIdle must be at least one millisecond", .example = "600 (seconds) or 10mi"};
+static const number_t tunnel_life = {
+    AS_TIME, OF_DIR(tunnel_life), .min = 0, .max = APR_INT32_MAX * (apr_int64_t)APR_USEC_PER_SEC,
+        .unit = APR_USEC_PER_SEC,
+    .rule = "RevProxyTunnelLifetime must be a time, 0 for no limit", .example = "3600 (seconds) or 12h"};
+static const number_t tunnel_max = {
+    AS_INT, OF_SERVER(tunnel_max), .min = 0, .max = APR_INT32_MAX,
+    .rule = "RevProxyTunnelMax must be a number, 0 for no limit", .example = "10000"};
+static const number_t tunnel_drain = {
+    AS_TIME, OF_SERVER(tunnel_drain), .min = 0, .max = APR_INT32_MAX * (apr_int64_t)APR_USEC_PER_SEC,
+        .unit = APR_USEC_PER_SEC,
+    .rule = "RevProxyTunnelDrain must be a time, 0 to leave tunnels alone",
+        .example = "60 (seconds) or 5mi"};
 /* clang-format on */
 
 static const char *read_number(const number_t *number, const char *arg, apr_int64_t *value)
@@ -511,6 +527,14 @@ const command_rec rp_conf_commands[] = {
                   "bytes that a response head from a backend may have (131072)"),
     AP_INIT_TAKE1("RevProxyResponseFieldsMax", set_number, NUMBER(fields_max), ANYWHERE,
                   "header fields that a response from a backend may have (500)"),
+    AP_INIT_TAKE1("RevProxyTunnelIdle", set_number, NUMBER(tunnel_idle), ANYWHERE,
+                  "seconds without a byte after which a tunnel is closed"),
+    AP_INIT_TAKE1("RevProxyTunnelLifetime", set_number, NUMBER(tunnel_life), ANYWHERE,
+                  "seconds that a tunnel may last at most"),
+    AP_INIT_TAKE1("RevProxyTunnelMax", set_number, NUMBER(tunnel_max), ANYWHERE,
+                  "tunnels at a time in one child process"),
+    AP_INIT_TAKE1("RevProxyTunnelDrain", set_number, NUMBER(tunnel_drain), ANYWHERE,
+                  "seconds over which a stopping child closes its tunnels (300)"),
     {.name = NULL},
 };
 /* clang-format on */

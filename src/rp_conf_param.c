@@ -95,6 +95,68 @@ static bool set_status(apr_pool_t *p, rp_options_t *opt, const char *value)
     return true;
 }
 
+/* ---- upgrade= ---- */
+
+static bool is_word(rp_span_t span, const char *word)
+{
+    return span.n == strlen(word) && !ap_cstr_casecmpn(span.p, word, span.n);
+}
+
+/* Whatever the version behind the slash. */
+static bool is_never_tunnelled(rp_span_t protocol)
+{
+    static const char *const never[] = {"h2c", "h2", "HTTP", "TLS"};
+    const char *slash = memchr(protocol.p, '/', protocol.n);
+    rp_span_t name = {protocol.p, slash ? (size_t)(slash - protocol.p) : protocol.n};
+    size_t i;
+
+    for (i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+        if (is_word(name, never[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next name of a list, or false at its end. */
+static bool next_name(const char **list, rp_span_t *name)
+{
+    *list += strspn(*list, ", ");
+    *name = (rp_span_t){*list, strcspn(*list, ", ")};
+    *list += name->n;
+    return name->n > 0;
+}
+
+bool rp_conf_is_in_upgrade(const char *upgrade, rp_span_t protocol)
+{
+    rp_span_t name;
+
+    if (is_never_tunnelled(protocol) || !strcmp(upgrade, "NONE")) {
+        return false;
+    }
+    if (!strcmp(upgrade, "*")) {
+        return true;
+    }
+    while (next_name(&upgrade, &name)) {
+        if (name.n == protocol.n && !ap_cstr_casecmpn(name.p, protocol.p, name.n)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool names_no_tunnel(const char *list)
+{
+    rp_span_t name;
+
+    while (next_name(&list, &name)) {
+        if (is_never_tunnelled(name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool set_upgrade(apr_pool_t *p, rp_options_t *opt, const char *value)
 {
     const char *c;
@@ -109,7 +171,7 @@ static bool set_upgrade(apr_pool_t *p, rp_options_t *opt, const char *value)
         }
     }
     opt->upgrade = ap_cstr_casecmp(value, "NONE") ? apr_pstrdup(p, value) : "NONE";
-    return *value != '\0' && c - value <= 15;
+    return *value != '\0' && c - value <= 15 && !names_no_tunnel(value);
 }
 
 static bool set_addressttl(apr_pool_t *p, rp_options_t *opt, const char *value)
@@ -193,8 +255,10 @@ static const param_t params[] = {
      "status=+D (letters: D disabled, S stopped, I ignore errors, H standby, R spare, N drain, "
      "E error, C check failed)", set_status},
     {"upgrade", AS_CUSTOM, RP_OPT_UPGRADE, 0, 0, 0, 0,
-     "upgrade protocol length must be < 16 characters",
+     "upgrade protocol length must be < 16 characters, and it is neither HTTP nor TLS",
      "upgrade=websocket, upgrade=ANY or upgrade=NONE", set_upgrade},
+    {"tunnelmax", AS_NUMBER, RP_OPT_TUNNEL_MAX, AT(tunnel_max), 0, APR_INT32_MAX, 0,
+     "tunnelmax must be a number, 0 for no limit", "tunnelmax=1000 (tunnels per child)", NULL},
     {"flushpackets", AS_CUSTOM, RP_OPT_FLUSH_PACKETS, 0, 0, 0, 0,
      "flushpackets must be on|off|auto", "flushpackets=auto", set_flushpackets},
     {"flushwait", AS_CUSTOM, RP_OPT_FLUSH_WAIT, 0, 0, 0, 0,

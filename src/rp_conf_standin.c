@@ -10,8 +10,10 @@ static struct {
 } stand_ins[] = {
     {.name = "mod_proxy.c", .symbol = "proxy_module"},
     {.name = "mod_proxy_http.c", .symbol = "proxy_http_module"},
+    {.name = "mod_proxy_wstunnel.c", .symbol = "proxy_wstunnel_module"},
     {.name = "proxy_module", .symbol = "proxy_module"},
     {.name = "proxy_http_module", .symbol = "proxy_http_module"},
+    {.name = "proxy_wstunnel_module", .symbol = "proxy_wstunnel_module"},
 };
 
 #define STAND_INS (sizeof(stand_ins) / sizeof(stand_ins[0]))

@@ -64,7 +64,7 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
  * (RevProxyClientAbort). */
 static void watch_for_leaving(rp_exchange_t *x)
 {
-    if (x->client.fd < 0 || rp_conf_get_dir(x->r)->client_abort == RP_OFF || !x->up.is_read) {
+    if (x->step == RP_STEP_TUNNEL || x->client.fd < 0 || rp_conf_get_dir(x->r)->client_abort == RP_OFF || !x->up.is_read) {
         return;
     }
     x->wait.client_fd = x->client.fd;
@@ -79,6 +79,10 @@ static void watch_for_leaving(rp_exchange_t *x)
 /* true: the client is gone, nobody waits for an answer. */
 static bool has_left(rp_exchange_t *x)
 {
+    /* A tunnel's ends are its own matter. */
+    if (x->step == RP_STEP_TUNNEL) {
+        return false;
+    }
     if (!x->leaving_at && (x->ready.client & POLLRDHUP)) {
         x->leaving_at = apr_time_now() + HALF_CLOSE_GRACE;
     }

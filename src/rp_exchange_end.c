@@ -96,21 +96,28 @@ rp_step_t rp_exchange_end(rp_exchange_t *x, int result)
     return RP_STEP_END;
 }
 
-rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault)
+void rp_exchange_note_fault(rp_exchange_t *x, const rp_fault_t *fault)
 {
     rp_err_where_t where;
-    bool again = try_again(x, fault->err);
 
     fill_where(x, &where);
-    if (again) {
+    rp_err_log(x->r, fault->err, fault->rv, &where, fault->detail);
+    x->account.code = rp_err_get(fault->err)->code;
+}
+
+rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault)
+{
+    if (try_again(x, fault->err)) {
+        rp_err_where_t where;
+
+        fill_where(x, &where);
         rp_err_log_retried(x->r, RP_E_STALE, fault->rv, &where, fault->detail);
         rp_pool_retire(&x->conn);
         rp_down_reset(&x->down);
         x->account.attempts++;
         return RP_STEP_LEASE;
     }
-    rp_err_log(x->r, fault->err, fault->rv, &where, fault->detail);
-    x->account.code = rp_err_get(fault->err)->code;
+    rp_exchange_note_fault(x, fault);
     rp_pool_retire(&x->conn);
     if (fault->err == RP_E_HEAD_TIMEOUT) {
         apr_table_setn(x->r->notes, "proxy_timedout", "1");
@@ -158,6 +165,7 @@ void rp_exchange_finish(rp_exchange_t *x)
     }
     x->is_finished = true;
     x->account.ended = apr_time_now();
+    rp_exchange_leave_tunnel(x);
     rp_park_forget(x->parking.park);
     rp_client_leave(&x->client);
     rp_pool_stop_waiting(&x->waiter);

@@ -8,6 +8,7 @@
 #include "rp_pool.h"
 #include "rp_reverse.h"
 #include "rp_route.h"
+#include "rp_tunnel.h"
 
 /* The steps of an exchange, in the order of its life. A step function returns the
  * next step, WAIT (x->wait says for what; the same step runs again) or END. */
@@ -20,6 +21,7 @@ typedef enum {
     RP_STEP_SEND,     /* send head and body, read the response head meanwhile */
     RP_STEP_RELAY,    /* response body down, what is left of the request body up */
     RP_STEP_DRAIN,    /* response complete; the backend still gets the rest of the request */
+    RP_STEP_TUNNEL,   /* after a 101: bytes both ways */
     RP_STEP_END,
     RP_STEP_WAIT
 } rp_step_t;
@@ -34,6 +36,9 @@ typedef struct rp_exchange_t {
     rp_client_t client;
     rp_up_t up;
     rp_down_t down;
+    const char *upgrade;       /* the protocol that the backend is asked for; NULL: none */
+    rp_tunnel_place_t place;   /* taken while it is, and for the tunnel */
+    rp_tunnel_t *tunnel;       /* NULL before */
     rp_conn_want_t want;
     rp_conn_t *conn;           /* leased; NULL when not */
     rp_pool_waiter_t *waiter;  /* in the queue for one */
@@ -60,8 +65,23 @@ rp_step_t rp_exchange_run_step(rp_exchange_t *x);
 /* What is going on, for log lines. */
 const char *rp_exchange_get_phase(const rp_exchange_t *x);
 
+/* rp_exchange_tunnel.c */
+
+/* Decide whether the backend is asked to switch protocols: x->upgrade. RP_E_NONE, or why the request
+ * must be refused (RP_E_UPGRADE_REQUIRED, RP_E_TUNNEL_MAX). */
+rp_err_t rp_exchange_choose_upgrade(rp_exchange_t *x);
+/* A final head has come and was adopted: there will be no tunnel. */
+void rp_exchange_decline_upgrade(rp_exchange_t *x);
+/* A 101 has come. */
+rp_step_t rp_exchange_switch(rp_exchange_t *x);
+rp_step_t rp_exchange_run_tunnel(rp_exchange_t *x);
+/* Settle the account of a tunnel, or of a request that might have become one. */
+void rp_exchange_leave_tunnel(rp_exchange_t *x);
+
 /* rp_exchange_end.c: the one retry decision, the one finaliser. */
 
+/* Log what ends the exchange, and remember it for the access log. */
+void rp_exchange_note_fault(rp_exchange_t *x, const rp_fault_t *fault);
 /* An attempt failed: try again, or end. Returns the next step. */
 rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault);
 rp_step_t rp_exchange_fail_with(rp_exchange_t *x, rp_err_t err);

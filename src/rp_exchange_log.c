@@ -34,6 +34,12 @@ static const char *format_account(request_rec *r, const rp_account_t *a, const c
     if (!strcmp(what, "total")) {
         return format_time(r->pool, a->began, a->ended);
     }
+    if (a->is_tunnel && !strcmp(what, "up")) {
+        return apr_off_t_toa(r->pool, a->up);
+    }
+    if (a->is_tunnel && !strcmp(what, "down")) {
+        return apr_off_t_toa(r->pool, a->down);
+    }
     return !strcmp(what, "code") ? format_code(r->pool, a->code) : NULL;
 }
 

@@ -226,6 +226,7 @@ static void fill_want(rp_exchange_t *x)
 static rp_step_t step_pick(rp_exchange_t *x)
 {
     const rp_backend_t *b = x->target->backend;
+    rp_err_t err;
 
     x->account.backend = b->is_dynamic ? apr_pstrdup(x->r->pool, b->name) : b->name;
     if (b->opt.status_set & (RP_STATUS_DISABLED | RP_STATUS_STOPPED)) {
@@ -233,6 +234,10 @@ static rp_step_t step_pick(rp_exchange_t *x)
     }
     if (!b->opt.reuse) {
         x->is_closing = true;
+    }
+    err = rp_exchange_choose_upgrade(x);
+    if (err != RP_E_NONE) {
+        return rp_exchange_fail_with(x, err);
     }
     fill_want(x);
     return RP_STEP_LEASE;
@@ -267,6 +272,7 @@ static rp_step_t start_attempt(rp_exchange_t *x)
         .is_http10 = x->is_http10,
         .expect = asks,
         .close = x->is_closing,
+        .upgrade = x->upgrade,
     };
     const char *head;
     apr_size_t len;
@@ -413,7 +419,7 @@ static void relay_interim(rp_exchange_t *x)
 static rp_step_t take_interim(rp_exchange_t *x)
 {
     if (x->down.head.status == HTTP_SWITCHING_PROTOCOLS) {
-        return rp_exchange_fail_with(x, RP_E_UPGRADE);
+        return rp_exchange_switch(x);
     }
     relay_interim(x);
     if (++x->interims >= INTERIMS_MAX) {
@@ -447,6 +453,7 @@ static rp_step_t take_head(rp_exchange_t *x)
     }
     apr_table_setn(x->r->notes, "proxy-status", apr_itoa(x->r->pool, x->down.head.status));
     rp_reverse_adopt(x->r, x->target, &x->down.head, &x->down.framing);
+    rp_exchange_decline_upgrade(x);
     status = rp_reverse_override(x->r);
     if (status != OK) {
         rp_pool_retire(&x->conn);
@@ -508,7 +515,10 @@ static rp_step_t complete(rp_exchange_t *x)
     }
     /* Before the client has drained its output: a slow one holds no connection. */
     rp_exchange_release_conn(x);
-    (void)rp_down_finish(&x->down);
+    if (rp_down_finish(&x->down) && !x->up.is_read) {
+        /* httpd would read the rest of the request before it sends what it has buffered. */
+        (void)rp_client_flush(&x->client, x->down.bb);
+    }
     return rp_exchange_end(x, OK);
 }
 
@@ -599,6 +609,7 @@ static const struct {
     [RP_STEP_SEND] = {"sending the request", step_send},
     [RP_STEP_RELAY] = {"relaying the response body", step_relay},
     [RP_STEP_DRAIN] = {"sending the rest of the request", step_drain},
+    [RP_STEP_TUNNEL] = {"tunnelling", rp_exchange_run_tunnel},
 };
 
 const char *rp_exchange_get_phase(const rp_exchange_t *x)

@@ -28,6 +28,9 @@ typedef struct rp_wait_t {
     short client_events;  /* POLLIN | POLLOUT | POLLRDHUP (its half-close) */
     bool client_unpollable; /* client_events cannot be polled (HTTP/2 stream): look again after a short time */
     unsigned looks;       /* how often that was done in a row without a result */
+    bool client_is_raw;   /* no input filter keeps a clock of its own, so nothing has to look meanwhile */
+    bool client_is_over;  /* nothing of the client matters, not even its hang-up */
+    bool until_stop;      /* ready, with nothing ready, also when this child begins to stop */
     apr_time_t deadline;  /* the wait has failed then; 0: none */
 } rp_wait_t;
 
@@ -72,10 +75,20 @@ rp_park_result_t rp_park_wait(rp_parking_t *how, const rp_wait_t *wait, rp_ready
 /* The request that waits on park is gone. Safe on NULL. */
 void rp_park_forget(rp_park_t *park);
 
+/* What this child is told by httpd. */
+typedef enum {
+    RP_STOP_NOT,      /* nothing: it serves */
+    RP_STOP_GRACEFUL, /* to finish what it does; the time is its beginning */
+    RP_STOP_NOW
+} rp_stop_t;
+rp_stop_t rp_park_get_stop(apr_time_t *since);
+
 /* Requests parked in this child now. */
 unsigned rp_park_count(void);
 
 /* Hooks. */
+void rp_park_child_init(apr_pool_t *pchild, server_rec *s);
+void rp_park_child_stopping(apr_pool_t *pchild, int graceful);
 int rp_park_process_connection(conn_rec *c);
 int rp_park_pre_close_connection(conn_rec *c);
 

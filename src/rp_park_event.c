@@ -44,6 +44,7 @@ struct rp_park_t {
     int client_fd;        /* the client's own descriptor */
     short client_events;  /* registered for it in wait_fd; -1: not registered */
     int backend_fd;       /* registered in wait_fd, or -1 */
+    bool hears_stop;      /* so is the descriptor that tells of the child's end */
     apr_interval_time_t longest; /* the MPM gives up later than this */
     rp_wait_t wait;
     rp_ready_t *ready;
@@ -169,12 +170,36 @@ static bool watch_backend(rp_park_t *park)
     return true;
 }
 
+/* Edge-triggered: one wake-up is enough. */
+static bool watch_stop(rp_park_t *park)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.fd = rp_park_get_stop_fd()};
+
+    if (!park->wait.until_stop || park->hears_stop || ev.data.fd < 0) {
+        return true;
+    }
+    park->hears_stop = epoll_ctl(park->wait_fd, EPOLL_CTL_ADD, ev.data.fd, &ev) == 0;
+    return park->hears_stop;
+}
+
+static void forget_client(rp_park_t *park)
+{
+    if (park->client_events >= 0) {
+        (void)epoll_ctl(park->wait_fd, EPOLL_CTL_DEL, park->client_fd, NULL);
+        park->client_events = -1;
+    }
+}
+
 /* The client's descriptor stays registered, so that its reset is noticed. */
 static bool watch_client(rp_park_t *park)
 {
     struct epoll_event ev = {.events = (uint32_t)park->wait.client_events, .data.fd = park->client_fd};
     int op = park->client_events < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
+    if (park->wait.client_is_over) {
+        forget_client(park);
+        return true;
+    }
     if (park->client_events == park->wait.client_events) {
         return true;
     }
@@ -224,7 +249,7 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
         return false;
     }
     park->wait = *wait;
-    if (!watch_backend(park) || !watch_client(park)) {
+    if (!watch_backend(park) || !watch_client(park) || !watch_stop(park)) {
         forget_backend(park);
         return false;
     }
@@ -262,8 +287,8 @@ static void take_back(rp_park_t *park)
 
 static void collect_events(rp_park_t *park)
 {
-    struct epoll_event ev[3];
-    int i, n = epoll_wait(park->wait_fd, ev, 3, 0);
+    struct epoll_event ev[4]; /* backend, client, timer, stop */
+    int i, n = epoll_wait(park->wait_fd, ev, 4, 0);
 
     *park->ready = (rp_ready_t){0, 0, false, false};
     for (i = 0; i < n; i++) {

@@ -14,6 +14,12 @@ void rp_park_note_client(const rp_wait_t *wait, rp_ready_t *ready, short got);
 /* Nothing came: is the deadline over? */
 void rp_park_note_time(const rp_wait_t *wait, rp_ready_t *ready);
 
+/* --- rp_park_stop.c --- */
+
+/* Readable from when this child begins to stop; -1 where there is none. */
+int rp_park_get_stop_fd(void);
+bool rp_park_has_stopped(void);
+
 /* --- rp_park_event.c --- */
 
 /* Are threads too scarce to be lent to requests that wait? n: how many are already. */

@@ -24,7 +24,7 @@ apr_interval_time_t rp_park_longest(const rp_wait_t *wait)
     if (wait->client_unpollable && wait->client_events) {
         slice = LOOK_SHORTEST << (wait->looks < LOOK_DOUBLINGS ? wait->looks : LOOK_DOUBLINGS);
     }
-    else if (wait->client_events & POLLIN) {
+    else if ((wait->client_events & POLLIN) && !wait->client_is_raw) {
         slice = CLIENT_SLICE;
     }
     if (slice < 0) {

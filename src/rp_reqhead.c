@@ -19,7 +19,7 @@ typedef struct {
     request_rec *r;
     const rp_reqhead_want_t *want;
     apr_array_header_t *pieces; /* struct iovec */
-    const char *connection;     /* the client's Connection field: names it wants removed */
+    const apr_table_t *fields;  /* of the request, without those of the client's hop */
     rp_err_t err;
 } writer_t;
 
@@ -87,16 +87,20 @@ static bool is_plain_host(const char *host)
     return !*host;
 }
 
+static const request_rec *get_first_request(const request_rec *r)
+{
+    while (r->prev || r->main) {
+        r = r->prev ? r->prev : r->main;
+    }
+    return r;
+}
+
 static const char *get_client_host(request_rec *r)
 {
-    const request_rec *first = r;
-    const apr_uri_t *uri;
+    const request_rec *first = get_first_request(r);
+    const apr_uri_t *uri = &first->parsed_uri;
     const char *host;
 
-    while (first->prev || first->main) {
-        first = first->prev ? first->prev : first->main;
-    }
-    uri = &first->parsed_uri;
     /* The host of an absolute target counts, not the Host field (RFC 9112 3.2.2). httpd sees to
      * that only where the target's scheme is the connection's. */
     if (uri->scheme && uri->hostname && ap_cstr_casecmp(uri->scheme, ap_http_scheme(first))) {
@@ -159,11 +163,85 @@ static bool is_one_of(const char *name, const char *const *names)
     return false;
 }
 
-static bool is_named_by_connection(const writer_t *w, const char *name)
-{
-    rp_span_t list = {w->connection, w->connection ? strlen(w->connection) : 0};
+/* Key of the fields that the client's Connection names, as they came. */
+#define HOP_FIELDS "revproxy-hop-fields"
 
-    return list.n && rp_h1_value_has_token(list, name);
+typedef struct {
+    rp_span_t names;             /* value of Connection */
+    const apr_table_t *original; /* NULL: not known */
+    apr_table_t *found;
+} hop_t;
+
+static const char *get_connection_names(request_rec *r)
+{
+    const char *names = apr_table_getm(r->pool, r->headers_in, "Connection");
+
+    return !names || !ap_cstr_casecmp(names, "keep-alive") || !ap_cstr_casecmp(names, "close") ? NULL : names;
+}
+
+static int note_hop_field(void *data, const char *name, const char *value)
+{
+    hop_t *hop = data;
+
+    if (rp_h1_value_has_token(hop->names, name)) {
+        apr_table_addn(hop->found, name, value);
+    }
+    return 1;
+}
+
+int rp_reqhead_post_read_request(request_rec *r)
+{
+    const char *names = get_connection_names(r);
+
+    if (names) {
+        hop_t hop = {{names, strlen(names)}, NULL, apr_table_make(r->pool, 2)};
+
+        (void)apr_table_do(note_hop_field, &hop, r->headers_in, NULL);
+        (void)apr_pool_userdata_setn(hop.found, HOP_FIELDS, NULL, r->pool);
+    }
+    return DECLINED;
+}
+
+/* The same string, not an equal one: a module may have set the very value that the client sent. */
+static bool is_as_it_came(const apr_table_t *original, const char *value)
+{
+    const apr_array_header_t *fields = apr_table_elts(original);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)fields->elts;
+    int i;
+
+    for (i = 0; i < fields->nelts; i++) {
+        if (e[i].val == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int keep_field(void *data, const char *name, const char *value)
+{
+    hop_t *hop = data;
+
+    if (!rp_h1_value_has_token(hop->names, name) || (hop->original && !is_as_it_came(hop->original, value))) {
+        apr_table_addn(hop->found, name, value);
+    }
+    return 1;
+}
+
+/* RFC 9110 7.6.1. What the operator's modules have set is not the client's to remove, whatever
+ * its Connection says (CVE-2022-31813). */
+static const apr_table_t *drop_hop_fields(request_rec *r)
+{
+    const char *names = get_connection_names(r);
+    void *original = NULL;
+    hop_t hop;
+
+    if (!names) {
+        return r->headers_in;
+    }
+    (void)apr_pool_userdata_get(&original, HOP_FIELDS, get_first_request(r)->pool);
+    hop = (hop_t){{names, strlen(names)}, original, apr_table_make(r->pool, 16)};
+    (void)apr_table_do(keep_field, &hop, r->headers_in, NULL);
+    return hop.found;
 }
 
 static bool keeps_proxy_credentials(const request_rec *r)
@@ -175,7 +253,7 @@ static bool is_forwarded(const writer_t *w, const char *name)
 {
     request_rec *r = w->r;
 
-    if (is_one_of(name, dropped) || is_named_by_connection(w, name)) {
+    if (is_one_of(name, dropped)) {
         return false;
     }
     if (r->main && is_one_of(name, conditions)) {
@@ -213,7 +291,7 @@ enum { OWN_VIA, OWN_EXPECT, OWN_FOR, OWN_HOST, OWN_SERVER, OWN_COUNT };
 
 static bool has_field(const writer_t *w, const char *name)
 {
-    return apr_table_get(w->r->headers_in, name) && !is_named_by_connection(w, name);
+    return apr_table_get(w->fields, name) != NULL;
 }
 
 static void fill_own_fields(writer_t *w, own_field_t *own)
@@ -256,7 +334,7 @@ static own_field_t *find_own_field(own_field_t *own, const char *name)
  * have the last word by sending the field twice. */
 static void add_own_field(writer_t *w, own_field_t *f, const char *name)
 {
-    const char *theirs = has_field(w, name) ? apr_table_getm(w->r->pool, w->r->headers_in, name) : NULL;
+    const char *theirs = apr_table_getm(w->r->pool, w->fields, name);
 
     if (f->is_written || f->is_removed) {
         return;
@@ -273,7 +351,7 @@ static void add_own_field(writer_t *w, own_field_t *f, const char *name)
 /* The client's fields in their order, ours in place or at the end (compat 12.2). */
 static void add_client_fields(writer_t *w)
 {
-    const apr_array_header_t *fields = apr_table_elts(w->r->headers_in);
+    const apr_array_header_t *fields = apr_table_elts(w->fields);
     const apr_table_entry_t *e = (const apr_table_entry_t *)fields->elts;
     own_field_t own[OWN_COUNT];
     int i;
@@ -282,10 +360,10 @@ static void add_client_fields(writer_t *w)
     for (i = 0; i < fields->nelts; i++) {
         own_field_t *f = e[i].key ? find_own_field(own, e[i].key) : NULL;
 
-        if (f && !is_named_by_connection(w, f->name)) {
+        if (f) {
             add_own_field(w, f, e[i].key);
         }
-        else if (!f && e[i].key && is_forwarded(w, e[i].key)) {
+        else if (e[i].key && is_forwarded(w, e[i].key)) {
             add_field(w, e[i].key, e[i].val);
         }
     }
@@ -306,7 +384,11 @@ static void add_hop_fields(writer_t *w)
     else if (want->framing == RP_FRAMING_CHUNKED) {
         add_field(w, "Transfer-Encoding", "chunked");
     }
-    if (!want->is_http10) {
+    if (want->upgrade) {
+        add_field(w, "Connection", "Upgrade");
+        add_field(w, "Upgrade", want->upgrade);
+    }
+    else if (!want->is_http10) {
         add_field(w, "Connection", want->close ? "close" : "Keep-Alive");
     }
 }
@@ -316,9 +398,8 @@ rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const c
     /* Not from the pool, where a waiting request would keep it. */
     struct iovec first[PIECES_AT_FIRST];
     apr_array_header_t pieces = {r->pool, sizeof(first[0]), 0, PIECES_AT_FIRST, (char *)first};
-    writer_t w = {r, want, &pieces, NULL, RP_E_NONE};
+    writer_t w = {r, want, &pieces, drop_hop_fields(r), RP_E_NONE};
 
-    w.connection = apr_table_getm(r->pool, r->headers_in, "Connection");
     add_request_line(&w);
     add_field(&w, "Host", choose_host(r, want->target));
     add_client_fields(&w);

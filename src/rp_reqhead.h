@@ -25,12 +25,17 @@ typedef struct rp_reqhead_want_t {
     bool is_http10;    /* force-proxy-request-1.0 */
     bool expect;       /* ask for 100 Continue (RFC 9110 10.1.1) */
     bool close;        /* the connection will not be used again */
+    const char *upgrade; /* protocol to ask for (RFC 9110 7.8), or NULL */
 } rp_reqhead_want_t;
 
 /* Write the head, with its empty line, to *head / *len. Returns RP_E_NONE, or
  * RP_E_BAD_METHOD, RP_E_BAD_TARGET, RP_E_BAD_FIELD: nothing may be sent then.
  * compat sections 12.1 and 12.2. */
 rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const char **head, apr_size_t *len);
+
+/* Remembers which fields the client's Connection names: only they are removed for its sake,
+ * not what modules set under these names later. */
+int rp_reqhead_post_read_request(request_rec *r);
 
 /* "1.1 www.example.test:8080 (Apache/2.4.x)": what this proxy adds to Via in the
  * mode given (RFC 9110 7.6.3); protocol is the version the message came with. */

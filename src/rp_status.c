@@ -8,6 +8,7 @@
 #include "rp_conf.h"
 #include "rp_park.h"
 #include "rp_pool.h"
+#include "rp_tunnel.h"
 
 typedef struct figure_t {
     const char *name;  /* in the short form, behind "RevProxy" */
@@ -51,6 +52,7 @@ int rp_status_hook(request_rec *r, int flags)
         const figure_t figures[] = {
             {"Child", "Child", (long)getpid()},
             {"Parked", "Parked requests", (long)rp_park_count()},
+            {"Tunnels", "Tunnels", (long)rp_tunnel_count()},
             {"ConnsIdle", "Idle connections", conns.idle},
             {"ConnsLeased", "Connections in use", conns.leased},
             {"Waiting", "Requests waiting for a connection", conns.waiting},

@@ -45,6 +45,10 @@ my @mistakes = (
     [ 'ProxyPass / http://h/ status=+Q', 1, qr/Unknown status parameter option/, qr/letters: D disabled/ ],
     [ 'ProxyPass / http://h/ status=D+', 1, qr/Unknown status parameter option/, qr/not valid/ ],
     [ 'ProxyPass / http://h/ upgrade=0123456789abcdef', 1, qr/upgrade protocol length must be < 16 characters/, qr/upgrade=NONE/ ],
+    [ 'ProxyPass / http://h/ upgrade=h2c',       1, qr/neither HTTP nor TLS/, qr/upgrade=NONE/ ],
+    [ 'ProxyPass / http://h/ upgrade=foo,tls/1', 1, qr/neither HTTP nor TLS/, qr/upgrade=NONE/ ],
+    [ 'ProxyPass / http://h/ tunnelmax=many',    1, qr/tunnelmax must be a number/, qr/tunnelmax=1000/ ],
+    [ 'RevProxyTunnelIdle 0',                    1, qr/RevProxyTunnelIdle must be/, qr/10mi/ ],
     [ 'ProxyPass / http://h/ flushpackets=maybe', 1, qr/flushpackets must be on\|off\|auto/, qr/not valid/ ],
     [ 'ProxyPass / http://h/ flushwait=1001', 1, qr/flushwait must be <= 1000/, qr/not valid/ ],
 

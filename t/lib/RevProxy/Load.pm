@@ -65,7 +65,7 @@ sub raise_open_files {
 C<start> sets clients going and returns; C<collect> waits for them and returns one result per job, in the
 jobs' order. A job is a hash: C<path>; C<at> (seconds, 0), C<keep>, C<up> (bytes), C<up_rate>, C<read_rate>,
 C<leave> (seconds), C<how>, C<mark>, C<size>. A result: C<status>, C<outcome>, C<seconds>, C<bytes>.
-C<giveup>: seconds (30). C<wrap>: a list of words before the command.
+C<giveup>: seconds (30). C<kept>: how many connections the jobs with C<keep> share (no limit). C<wrap>: a list of words before the command.
 
 C<< leave($run) >>: those under way leave now, then as C<collect>.
 
@@ -84,7 +84,7 @@ sub start {
     open my $table, '>', "$base.in" or die "$base.in: $!\n";
     print $table format_job($_), "\n" for @jobs;
     close $table or die "$base.in: $!\n";
-    my @command = (@{ $opt{wrap} || [] }, program('clients'), $opt{port}, $opt{giveup} || 30);
+    my @command = (@{ $opt{wrap} || [] }, program('clients'), $opt{port}, $opt{giveup} || 30, $opt{kept} || 0);
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP ALRM);

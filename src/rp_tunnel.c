@@ -1,0 +1,382 @@
+#include "rp_tunnel_int.h"
+
+#include <stdatomic.h>
+
+#include "apr_strings.h"
+#include "http_protocol.h"
+
+/* One read: most messages fit into the first; streams get the second, which httpd's
+ * FlushMaxThreshold (64 KiB) never makes a write block for. */
+#define READ_FIRST 8000
+#define READ_MORE 32000
+/* Reads of one side before the other has its turn. */
+#define TURNS 8
+
+static rp_flow_t fail(rp_tunnel_t *t, rp_err_t err, apr_status_t rv)
+{
+    t->fault = (rp_fault_t){err, rv, NULL, 0};
+    return RP_FLOW_FAIL;
+}
+
+static apr_bucket_alloc_t *get_alloc(const rp_tunnel_t *t)
+{
+    return t->client->r->connection->bucket_alloc;
+}
+
+/* ---- up ---- */
+
+/* ON: everything was taken. */
+static rp_flow_t send_up(rp_tunnel_t *t)
+{
+    switch (rp_body_send(t->up_bb, t->conn, &t->up_bytes, &t->fault)) {
+    case RP_PUMP_DONE:
+        return RP_FLOW_ON;
+    case RP_PUMP_WAIT_BACKEND:
+        return RP_FLOW_WAIT_BACKEND;
+    default:
+        return fail(t, RP_E_TUNNEL_BACKEND, t->fault.rv);
+    }
+}
+
+/* ON: nothing is left in the TLS layer. */
+static rp_flow_t flush_up(rp_tunnel_t *t)
+{
+    switch (rp_conn_flush(t->conn)) {
+    case RP_IO_OK:
+        return RP_FLOW_ON;
+    case RP_IO_AGAIN:
+        return RP_FLOW_WAIT_BACKEND;
+    default:
+        return fail(t, RP_E_TUNNEL_BACKEND, rp_conn_get_status(t->conn));
+    }
+}
+
+static rp_flow_t end_up(rp_tunnel_t *t)
+{
+    rp_flow_t flow = flush_up(t);
+
+    if (flow != RP_FLOW_ON) {
+        return flow;
+    }
+    return !t->ends_both && rp_conn_shut_write(t->conn) ? RP_FLOW_ENDED : RP_FLOW_OVER;
+}
+
+static rp_flow_t read_client(rp_tunnel_t *t)
+{
+    apr_status_t rv;
+    rp_flow_t flow;
+
+    switch (rp_client_read(t->client, t->up_bb, READ_MORE, &rv)) {
+    case RP_CLIENT_OK:
+        return RP_FLOW_ON;
+    case RP_CLIENT_AGAIN:
+        flow = flush_up(t);
+        return flow == RP_FLOW_ON ? RP_FLOW_WAIT_CLIENT : flow;
+    case RP_CLIENT_FAIL:
+        if (!APR_STATUS_IS_EOF(rv)) {
+            return fail(t, RP_E_TUNNEL_CLIENT, rv);
+        }
+        break;
+    case RP_CLIENT_END:
+        break;
+    }
+    t->client_ended = true;
+    return RP_FLOW_ON;
+}
+
+static rp_flow_t pump_up(rp_tunnel_t *t)
+{
+    int turn;
+
+    for (turn = 0; turn < TURNS; turn++) {
+        rp_flow_t flow = send_up(t);
+
+        if (flow != RP_FLOW_ON) {
+            return flow;
+        }
+        if (t->client_ended) {
+            return end_up(t);
+        }
+        flow = read_client(t);
+        if (flow != RP_FLOW_ON) {
+            return flow;
+        }
+    }
+    return RP_FLOW_ON;
+}
+
+/* ---- down ---- */
+
+/* Let the client have what there is; then: ... */
+static rp_flow_t flush_down(rp_tunnel_t *t, rp_flow_t then)
+{
+    if (!rp_client_flush(t->client, t->down_bb)) {
+        return fail(t, RP_E_TUNNEL_CLIENT, 0);
+    }
+    return rp_client_has_pending(t->client) ? RP_FLOW_WAIT_CLIENT : then;
+}
+
+static rp_flow_t end_down(rp_tunnel_t *t)
+{
+    rp_flow_t flow = flush_down(t, RP_FLOW_ON);
+
+    if (flow != RP_FLOW_ON) {
+        return flow;
+    }
+    return !t->ends_both && rp_client_shut_write(t->client) ? RP_FLOW_ENDED : RP_FLOW_OVER;
+}
+
+/* Give the n bytes in buf, an allocation of the size read, to the client; buf goes with them. */
+static rp_flow_t pass_down(rp_tunnel_t *t, char *buf, apr_size_t n)
+{
+    apr_bucket *e = apr_bucket_heap_create(buf, t->read_size, apr_bucket_free, get_alloc(t));
+    bool is_drained = n < t->read_size && rp_conn_is_plain(t->conn);
+
+    rp_frames_follow(&t->frames, buf, n);
+    e->length = n;
+    APR_BRIGADE_INSERT_TAIL(t->down_bb, e);
+    t->read_size = n < t->read_size ? READ_FIRST : READ_MORE;
+    if (!rp_client_write(t->client, t->down_bb)) {
+        return fail(t, RP_E_TUNNEL_CLIENT, 0);
+    }
+    t->down_bytes += (apr_off_t)n;
+    /* A plain socket that gave less than it was asked for has no more. */
+    return is_drained ? flush_down(t, RP_FLOW_WAIT_BACKEND) : RP_FLOW_ON;
+}
+
+static rp_flow_t read_backend(rp_tunnel_t *t)
+{
+    char *buf = apr_bucket_alloc(t->read_size, get_alloc(t));
+    apr_size_t n;
+    rp_io_t io = rp_conn_read(t->conn, buf, t->read_size, &n);
+    short events = 0;
+
+    if (io == RP_IO_OK) {
+        return pass_down(t, buf, n);
+    }
+    apr_bucket_free(buf);
+    if (io == RP_IO_AGAIN) {
+        (void)rp_conn_get_interest(t->conn, &events);
+        t->wants_out = (events & POLLOUT) != 0;
+        return flush_down(t, RP_FLOW_WAIT_BACKEND);
+    }
+    if (io != RP_IO_EOF) {
+        return fail(t, RP_E_TUNNEL_BACKEND, rp_conn_get_status(t->conn));
+    }
+    t->backend_ended = true;
+    return RP_FLOW_ON;
+}
+
+static rp_flow_t pump_down(rp_tunnel_t *t)
+{
+    int turn;
+
+    t->wants_out = false;
+    for (turn = 0; turn < TURNS; turn++) {
+        rp_flow_t flow;
+
+        if (rp_client_has_pending(t->client)) {
+            return RP_FLOW_WAIT_CLIENT;
+        }
+        if (t->backend_ended) {
+            return end_down(t);
+        }
+        flow = read_backend(t);
+        if (flow != RP_FLOW_ON) {
+            return flow;
+        }
+    }
+    return RP_FLOW_ON;
+}
+
+/* ---- both ---- */
+
+static bool is_either(const rp_tunnel_t *t, rp_flow_t flow)
+{
+    return t->up == flow || t->down == flow;
+}
+
+rp_flow_t rp_tunnel_pump(rp_tunnel_t *t)
+{
+    apr_off_t before = t->up_bytes + t->down_bytes;
+
+    if (t->fault.err != RP_E_NONE) {
+        return RP_FLOW_FAIL;
+    }
+    if (t->up != RP_FLOW_ENDED) {
+        t->up = pump_up(t);
+    }
+    if (t->down != RP_FLOW_ENDED) {
+        t->down = pump_down(t);
+    }
+    if (t->up_bytes + t->down_bytes != before) {
+        t->moved = apr_time_now();
+    }
+    if (is_either(t, RP_FLOW_FAIL)) {
+        return RP_FLOW_FAIL;
+    }
+    if (is_either(t, RP_FLOW_OVER)) {
+        return RP_FLOW_OVER;
+    }
+    if (is_either(t, RP_FLOW_ON)) {
+        return RP_FLOW_ON;
+    }
+    return t->up == RP_FLOW_ENDED ? t->down : t->up;
+}
+
+void rp_tunnel_want(const rp_tunnel_t *t, rp_wait_t *wait)
+{
+    short backend = 0, client = 0;
+
+    if (t->down == RP_FLOW_WAIT_BACKEND) {
+        backend |= POLLIN;
+    }
+    if (t->up == RP_FLOW_WAIT_BACKEND || t->wants_out) {
+        backend |= POLLOUT;
+    }
+    if (t->up == RP_FLOW_WAIT_CLIENT) {
+        client |= POLLIN;
+    }
+    if (t->down == RP_FLOW_WAIT_CLIENT) {
+        client |= POLLOUT;
+    }
+    *wait = (rp_wait_t){.backend_fd = rp_conn_get_fd(t->conn), .backend_events = backend, .until_stop = true};
+    rp_client_want(t->client, wait, client);
+    /* It hangs up once both sides have said their last word: that is no news then. */
+    wait->client_is_over = !client && t->down == RP_FLOW_ENDED;
+}
+
+/* ---- the beginning ---- */
+
+static int add_line(void *ctx, const char *name, const char *value)
+{
+    return apr_brigade_putstrs(ctx, NULL, NULL, name, ": ", value, CRLF, NULL) == APR_SUCCESS;
+}
+
+static void write_head(rp_tunnel_t *t)
+{
+    request_rec *r = t->client->r;
+
+    apr_table_unset(r->headers_out, "Content-Length");
+    apr_table_setn(r->headers_out, "Upgrade", t->protocol);
+    apr_table_setn(r->headers_out, "Connection", "Upgrade");
+    (void)apr_brigade_putstrs(t->down_bb, NULL, NULL, AP_SERVER_PROTOCOL " ", r->status_line, CRLF, NULL);
+    (void)apr_table_do(add_line, t->down_bb, r->headers_out, NULL);
+    (void)apr_brigade_puts(t->down_bb, NULL, NULL, CRLF);
+}
+
+/* What came with the backend's head is the start of its stream. */
+static void add_rest(rp_tunnel_t *t, rp_down_t *down)
+{
+    apr_bucket *last = APR_BRIGADE_LAST(t->down_bb), *rest;
+    const char *data;
+    apr_size_t n;
+
+    rp_down_take_rest(down, t->down_bb);
+    rest = APR_BRIGADE_LAST(t->down_bb);
+    if (rest != last && apr_bucket_read(rest, &data, &n, APR_BLOCK_READ) == APR_SUCCESS) {
+        rp_frames_follow(&t->frames, data, n);
+        t->down_bytes = (apr_off_t)n;
+    }
+}
+
+rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *down, const char *protocol)
+{
+    request_rec *r = client->r;
+    rp_tunnel_t *t = apr_pcalloc(r->pool, sizeof(*t));
+
+    t->client = client;
+    t->conn = conn;
+    t->protocol = protocol;
+    t->up_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    t->down_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    t->read_size = READ_FIRST;
+    t->started = t->moved = apr_time_now();
+    t->ends_both = apr_table_get(r->subprocess_env, "proxy-nohalfclose") != NULL;
+    t->frames.is_known = !ap_cstr_casecmp(protocol, "websocket");
+    write_head(t);
+    add_rest(t, down);
+    rp_client_go_raw(client);
+    if (!rp_client_write(client, t->down_bb)) {
+        (void)fail(t, RP_E_TUNNEL_CLIENT, 0);
+    }
+    return t;
+}
+
+/* ---- the end ---- */
+
+void rp_tunnel_say_goodbye(rp_tunnel_t *t)
+{
+    /* FIN and close, unmasked, two bytes: 1001 */
+    static const char going_away[] = {(char)0x88, 2, 1001 >> 8, (char)(1001 & 0xff)};
+
+    if (!rp_frames_can_insert(&t->frames) || t->down == RP_FLOW_ENDED) {
+        return;
+    }
+    t->frames.is_closed = true;
+    APR_BRIGADE_INSERT_TAIL(t->down_bb,
+                            apr_bucket_immortal_create(going_away, sizeof(going_away), get_alloc(t)));
+    if (rp_client_write(t->client, t->down_bb)) {
+        (void)rp_client_flush(t->client, t->down_bb);
+    }
+}
+
+/* ---- how many there are ---- */
+
+static atomic_uint tunnels;
+/* By backend id; made before the children are, each of which has its own copy. */
+static atomic_uint *of_backend;
+static int backends;
+
+int rp_tunnel_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    (void)ptemp;
+    (void)s;
+    backends = rp_conf_count_backends();
+    of_backend = apr_pcalloc(pconf, (apr_size_t)(backends + 1) * sizeof(*of_backend));
+    return OK;
+}
+
+static bool count_one(atomic_uint *count, int max)
+{
+    unsigned before = atomic_fetch_add(count, 1);
+
+    if (max > 0 && before >= (unsigned)max) {
+        atomic_fetch_sub(count, 1);
+        return false;
+    }
+    return true;
+}
+
+bool rp_tunnel_take_place(rp_tunnel_place_t *place, int server_max, int backend, int backend_max)
+{
+    rp_tunnel_leave_place(place);
+    if (!count_one(&tunnels, server_max)) {
+        return false;
+    }
+    place->backend = backend >= 0 && backend < backends ? backend : -1;
+    if (place->backend >= 0 && !count_one(&of_backend[backend], backend_max)) {
+        atomic_fetch_sub(&tunnels, 1);
+        return false;
+    }
+    place->is_taken = true;
+    return true;
+}
+
+void rp_tunnel_leave_place(rp_tunnel_place_t *place)
+{
+    if (!place->is_taken) {
+        return;
+    }
+    place->is_taken = false;
+    atomic_fetch_sub(&tunnels, 1);
+    if (place->backend >= 0) {
+        atomic_fetch_sub(&of_backend[place->backend], 1);
+    }
+}
+
+unsigned rp_tunnel_count(void)
+{
+    return atomic_load(&tunnels);
+}
