@@ -17,6 +17,8 @@
  * than the backends of any configuration, which are used and therefore stay. */
 #define ENTRIES_MAX 2048
 #define CACHE_BUCKETS 512
+/* A name server that does not answer is not to hold all helper threads. */
+#define LOOKUPS_AT_A_TIME 32
 /* A backend that is down must not turn every request into a question to the name server. */
 #define FRESH_ENOUGH apr_time_from_sec(1)
 
@@ -340,6 +342,7 @@ static apr_status_t start_lookup_locked(entry_t *e)
     l->port = e->port;
     l->refs = 1;
     apr_pool_cleanup_register(pool, l, release_answer, apr_pool_cleanup_null);
+    rp_offload_set_limit(job, &cache_lock, LOOKUPS_AT_A_TIME);
     rv = rp_offload_run(job, ask_resolver, l);
     if (rv != APR_SUCCESS) {
         rp_offload_drop(&job);

@@ -352,6 +352,12 @@ rp_pump_t rp_down_pump(rp_down_t *down, rp_conn_t *conn)
         }
     }
     down->is_surplus = down->is_surplus || down->pos < down->used;
+    /* httpd makes a Content-Length of a body that comes with its end in one brigade, and mod_deflate
+     * leaves small ones alone: a response without length stays one. */
+    if (!down->client->head_sent && down->framing.body != RP_H1_BODY_LENGTH && !APR_BRIGADE_EMPTY(down->bb) &&
+        !rp_client_write(down->client, down->bb)) {
+        return fail(down, RP_E_CLIENT_GONE, 0, NULL);
+    }
     APR_BRIGADE_INSERT_TAIL(down->bb, apr_bucket_eos_create(get_alloc(down)));
     return RP_PUMP_DONE;
 }

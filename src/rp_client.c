@@ -94,6 +94,15 @@ static apr_status_t pass_down(rp_client_t *cl, apr_bucket_brigade *bb)
     return rv;
 }
 
+void rp_client_send_interim(rp_client_t *cl, bool with_fields)
+{
+    if (cl->gate) {
+        cl->gate->ctx = cl;
+    }
+    ap_send_interim_response(cl->r, with_fields);
+    rp_client_leave(cl);
+}
+
 void rp_client_leave(rp_client_t *cl)
 {
     if (cl->gate) {
@@ -110,7 +119,7 @@ void rp_client_init(rp_client_t *cl, request_rec *r)
     cl->needs_flush = false;
     cl->head_sent = false;
     cl->is_raw = false;
-    cl->looks = 0;
+    cl->looks = cl->writes = 0;
     cl->in = NULL;
     cl->gate = cl->fd >= 0 ? get_gate(r->connection) : NULL;
 }
@@ -219,6 +228,7 @@ bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb)
 
     apr_brigade_cleanup(bb);
     cl->needs_flush = true;
+    cl->writes++;
     cl->head_sent = true;
     return rv == APR_SUCCESS && !rp_client_is_gone(cl);
 }

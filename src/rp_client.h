@@ -25,6 +25,7 @@ typedef struct rp_client_t {
     bool needs_flush;    /* written since the last flush */
     bool head_sent;      /* the response head went down the filters */
     bool is_raw;         /* no HTTP any more */
+    unsigned writes;     /* how often something was passed down */
     unsigned looks;      /* see rp_wait_t */
     apr_bucket_brigade *in;  /* one read's buckets on their way to the caller */
     ap_filter_t *gate;       /* takes FLUSH buckets out while open; NULL without a descriptor */
@@ -44,6 +45,8 @@ rp_client_result_t rp_client_read(rp_client_t *cl, apr_bucket_brigade *bb, apr_o
 
 /* Send bb down the request's filters; bb is empty afterwards. false: the client is gone. */
 bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb);
+/* Send the 1xx that r->status and r->headers_out describe (ap_send_interim_response). */
+void rp_client_send_interim(rp_client_t *cl, bool with_fields);
 /* Send what filters hold back. false: the client is gone. */
 bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Is output still waiting for the client to read? Tries to send it first. */

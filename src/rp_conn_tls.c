@@ -19,6 +19,8 @@
 
 /* Plain bytes given to the TLS layer at once: one record. */
 #define WRITE_MAX 16384
+/* One backend that accepts and then keeps silent is not to hold all helper threads. */
+#define HANDSHAKES_AT_A_TIME 32
 /* What records add to the plain bytes, at most (RFC 8446 5.2: 256 a record, plus its head). */
 #define RECORD_EXTRA 1024
 /* Different sets of SSLProxy* settings that are kept for the child's life; the number of <Proxy>
@@ -279,16 +281,17 @@ static apr_status_t free_with_job(void *ctx)
     return APR_SUCCESS;
 }
 
-static apr_status_t start_handshake(rp_tls_t *tls, int fd, apr_interval_time_t timeout)
+static apr_status_t start_handshake(rp_tls_t *tls, int fd, const rp_conn_want_t *want)
 {
     apr_status_t rv = rp_offload_make(&tls->job);
 
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apr_socket_timeout_set(tls->socket, timeout);
+    apr_socket_timeout_set(tls->socket, want->timeout);
     rp_offload_set_socket(tls->job, fd);
     apr_pool_cleanup_register(rp_offload_pool(tls->job), tls, free_with_job, apr_pool_cleanup_null);
+    rp_offload_set_limit(tls->job, want->backend, HANDSHAKES_AT_A_TIME);
     rv = rp_offload_run(tls->job, shake_hands, tls);
     if (rv != APR_SUCCESS) {
         rp_offload_drop(&tls->job);
@@ -316,7 +319,7 @@ rp_err_t rp_tls_begin(rp_tls_t **tls, int fd, const apr_sockaddr_t *peer, const 
         return RP_E_RESOURCE;
     }
     err = make_conn_rec(t, want);
-    if (err == RP_E_NONE && start_handshake(t, fd, want->timeout) != APR_SUCCESS) {
+    if (err == RP_E_NONE && start_handshake(t, fd, want) != APR_SUCCESS) {
         err = RP_E_RESOURCE;
     }
     if (err != RP_E_NONE) {

@@ -64,7 +64,8 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
  * (RevProxyClientAbort). */
 static void watch_for_leaving(rp_exchange_t *x)
 {
-    if (x->step == RP_STEP_TUNNEL || x->client.fd < 0 || rp_conf_get_dir(x->r)->client_abort == RP_OFF || !x->up.is_read) {
+    if (x->step == RP_STEP_TUNNEL || x->client.fd < 0 || !x->up.is_read || x->client_half_closed ||
+        rp_conf_get_dir(x->r)->client_abort == RP_OFF) {
         return;
     }
     x->wait.client_fd = x->client.fd;
@@ -85,6 +86,13 @@ static bool has_left(rp_exchange_t *x)
     }
     if (!x->leaving_at && (x->ready.client & POLLRDHUP)) {
         x->leaving_at = apr_time_now() + HALF_CLOSE_GRACE;
+        x->writes_before = x->client.writes;
+    }
+    if (x->leaving_at && x->client.writes != x->writes_before) {
+        /* It was sent something and did not reset its connection: it reads. If the reset is only late,
+         * that will show. */
+        x->client_half_closed = true;
+        x->leaving_at = 0;
     }
     return x->ready.is_client_gone || (x->leaving_at && apr_time_now() >= x->leaving_at);
 }

@@ -165,6 +165,11 @@ void rp_exchange_finish(rp_exchange_t *x)
     }
     x->is_finished = true;
     x->account.ended = apr_time_now();
+    if (!x->up.is_read && !x->r->main) {
+        /* httpd would read the rest of the request body here, in this thread, before the end of the
+         * response goes out. Its lingering close takes that rest without one. */
+        x->r->connection->keepalive = AP_CONN_CLOSE;
+    }
     rp_exchange_leave_tunnel(x);
     rp_park_forget(x->parking.park);
     rp_client_leave(&x->client);

@@ -47,6 +47,7 @@ typedef struct rp_exchange_t {
     rp_wait_t wait;
     rp_ready_t ready;
     apr_time_t wait_until;     /* deadline of the wait under way; 0: a new wait begins */
+    unsigned writes_before;    /* client.writes when it half-closed */
     apr_time_t leaving_at;     /* the client has half-closed: it gets what comes until then; 0: it has not */
     rp_err_t late_err;         /* what it means when that wait fails: the pumps may have gone on since */
     int interims;              /* 1xx heads received in this attempt */
@@ -57,6 +58,7 @@ typedef struct rp_exchange_t {
     bool client_expects;       /* it waits for 100 Continue, which the backend shall give */
     bool is_reused;            /* conn has served before */
     bool up_is_stopped;        /* no more of the request will be sent */
+    bool client_half_closed;   /* it has no more to send, but reads */
     bool is_finished;
 } rp_exchange_t;
 

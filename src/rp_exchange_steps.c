@@ -107,7 +107,7 @@ static bool may_trace(rp_exchange_t *x, rp_step_t *next)
     }
     if (core->trace_enable == AP_TRACE_DISABLE) {
         apr_table_setn(r->notes, "error-notes", "TRACE forbidden by server configuration");
-        *next = rp_exchange_end(x, HTTP_METHOD_NOT_ALLOWED);
+        *next = rp_exchange_fail_with(x, RP_E_TRACE_OFF);
         return false;
     }
     if (has_body && core->trace_enable != AP_TRACE_EXTENDED) {
@@ -143,7 +143,7 @@ static void send_continue(rp_exchange_t *x)
 
     if (r->expecting_100 && !x->client_expects && !x->up.is_read) {
         r->status = HTTP_CONTINUE;
-        ap_send_interim_response(r, 0);
+        rp_client_send_interim(&x->client, false);
         r->status = HTTP_OK;
     }
 }
@@ -406,7 +406,7 @@ static void relay_interim(rp_exchange_t *x)
             r->expecting_100 = 1;
         }
         rp_reverse_adopt(r, x->target, &x->down.head, &x->down.framing);
-        ap_send_interim_response(r, 1);
+        rp_client_send_interim(&x->client, true);
         r->status = HTTP_OK;
         r->status_line = NULL;
         apr_table_clear(r->headers_out);

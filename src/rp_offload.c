@@ -15,7 +15,7 @@
 
 /* Each blocked call holds one thread; mod_proxy let them hold up to ThreadsPerChild worker
  * threads. More than this many hung name servers or handshakes at once queue up. */
-#define THREADS_MAX 64
+#define THREADS_MAX 128
 /* mod_ssl and name service modules keep large buffers on the stack. */
 #define STACK_BYTES (1024 * 1024)
 /* How long a child's end waits for its helper threads: those that have nothing to do, or whose
@@ -34,6 +34,8 @@ struct rp_offload_job_t {
     atomic_bool is_done;
     int done_fd;
     int socket;         /* -1: none; under job_lock once queued */
+    const void *whom;   /* whom it may have to wait for */
+    int most;           /* jobs that may wait for the same at a time; 0: no limit */
 };
 
 TAILQ_HEAD(job_list, rp_offload_job_t);
@@ -86,19 +88,45 @@ static void run_job(rp_offload_job_t *job)
     }
 }
 
-static rp_offload_job_t *wait_for_job_locked(void)
+/* One backend that keeps silent must not hold all threads. */
+static bool may_run_locked(const rp_offload_job_t *job)
+{
+    const rp_offload_job_t *other;
+    int n = 0;
+
+    if (!job->most) {
+        return true;
+    }
+    TAILQ_FOREACH(other, &running, link) {
+        n += other->whom == job->whom;
+    }
+    return n < job->most;
+}
+
+static rp_offload_job_t *find_job_locked(void)
 {
     rp_offload_job_t *job;
 
+    TAILQ_FOREACH(job, &queue, link) {
+        if (may_run_locked(job)) {
+            return job;
+        }
+    }
+    return NULL;
+}
+
+static rp_offload_job_t *wait_for_job_locked(void)
+{
+    rp_offload_job_t *job = NULL;
+
     idle_count++;
-    while (TAILQ_EMPTY(&queue) && !is_stopping) {
+    while (!is_stopping && !(job = find_job_locked())) {
         pthread_cond_wait(&has_work, &job_lock);
     }
     idle_count--;
     if (is_stopping) {
         return NULL;
     }
-    job = TAILQ_FIRST(&queue);
     TAILQ_REMOVE(&queue, job, link);
     queued_count--;
     TAILQ_INSERT_TAIL(&running, job, link);
@@ -245,6 +273,12 @@ void rp_offload_set_socket(rp_offload_job_t *job, int fd)
     job->socket = fd;
 }
 
+void rp_offload_set_limit(rp_offload_job_t *job, const void *whom, int most)
+{
+    job->whom = whom;
+    job->most = most;
+}
+
 apr_status_t rp_offload_run(rp_offload_job_t *job, rp_offload_fn fn, void *ctx)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -255,7 +289,7 @@ apr_status_t rp_offload_run(rp_offload_job_t *job, rp_offload_fn fn, void *ctx)
     if (is_stopping) {
         rv = APR_EOF;
     }
-    else if (idle_count <= queued_count) {
+    else if (idle_count <= queued_count && may_run_locked(job)) {
         rv = start_thread_locked();
     }
     if (rv == APR_SUCCESS) {

@@ -27,6 +27,9 @@ apr_status_t rp_offload_child_init(apr_pool_t *pchild);
  * APR_EOF when the child is ending. After a failed run the caller still has to drop the job. */
 apr_status_t rp_offload_make(rp_offload_job_t **job);
 apr_pool_t *rp_offload_pool(rp_offload_job_t *job);
+/* Before run: at most `most` jobs that wait for the same `whom` (an address to compare, not followed)
+ * run at a time, others queue behind them. So one that keeps silent does not hold all threads. */
+void rp_offload_set_limit(rp_offload_job_t *job, const void *whom, int most);
 apr_status_t rp_offload_run(rp_offload_job_t *job, rp_offload_fn fn, void *ctx);
 
 /* Before run: the socket that the function waits on. It is shut down (not closed) when the job is

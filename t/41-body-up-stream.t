@@ -33,6 +33,10 @@ my $app = RevProxy::Backend->new(handler => sub {
             $c->note('politeclose: ' . ($c->peer_closed(5) ? 'closed' : 'open'));
             return;
         }
+        elsif ($what eq 'okclose') {
+            $c->respond(200, [ Connection => 'close' ], 'enough', close => 1);
+            return;
+        }
         elsif ($what eq 'echo') {
             $c->send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
             $c->read_body($r, sink => sub { $c->send(sprintf "%x\r\n%s\r\n", length $_[0], $_[0]) });
@@ -135,6 +139,19 @@ $k->send($body);
 $k->half_close;
 is $k->read_response->body, $good, 'a client that closes its side after the request is answered';
 $k->close;
+
+# --- the exchange ends before the body is there: httpd must not wait for the rest of it
+
+for my $case ([ '/okclose', 200 ], [ '/gone', 502 ]) {
+    my ($path, $status) = @$case;
+    my $c = start_upload($path);
+    $c->send(substr $body, 0, 40_000);
+    my $start = time;
+    is $c->read_response->status, $status, "$path: the client that sends no more gets the answer";
+    cmp_ok time - $start, '<', 3 * $RevProxy::SLOW, '... at once';
+    $c->close;
+}
+$t->claim(qr/RP0202|RP0301|RP0303/, 'one of them was an error');
 
 # --- answers before the body is there
 

@@ -24,7 +24,6 @@ my $t     = RevProxy->new(
     config   => <<"EOT");
     AsyncRequestWorkerFactor 1000
     ListenBacklog 4000
-    KeepAliveTimeout 1
     $RevProxy::Load::STATUS
     # smax: how many idle connections are kept is known then
     ProxyPass /app/   %%URL:backd%%/ smax=4 ttl=1

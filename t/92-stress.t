@@ -35,7 +35,6 @@ my $t     = RevProxy->new(
     config   => <<"EOT");
     AsyncRequestWorkerFactor 1000
     ListenBacklog 4000
-    KeepAliveTimeout 2
     GracefulShutdownTimeout 60
     $RevProxy::Load::STATUS
     ProxyPass /app/   %%URL:backd%%/ smax=4 ttl=1
