@@ -28,6 +28,21 @@ static int get_client_fd(const conn_rec *c)
     return fd;
 }
 
+/* mod_http2 tells by a pipe when a stream has input; -1: it does not. */
+static int get_stream_fd(conn_rec *c)
+{
+    int fd = -1;
+
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 129)
+    apr_pollfd_t p = {.desc_type = APR_NO_DESC};
+
+    if (c->master && ap_get_pollfd_from_conn(c, &p, NULL) == APR_SUCCESS && p.desc_type == APR_POLL_FILE) {
+        (void)apr_os_file_get(&fd, p.desc.f);
+    }
+#endif
+    return fd;
+}
+
 /* ---- writes that do not wait ---- */
 
 #define GATE_NAME "REVPROXY_GATE"
@@ -116,9 +131,10 @@ void rp_client_init(rp_client_t *cl, request_rec *r)
 {
     cl->r = r;
     cl->fd = get_client_fd(r->connection);
+    cl->stream_fd = -1;
     cl->needs_flush = false;
     cl->head_sent = false;
-    cl->is_raw = false;
+    cl->is_raw = cl->has_request_end = false;
     cl->looks = cl->writes = 0;
     cl->in = NULL;
     cl->gate = cl->fd >= 0 ? get_gate(r->connection) : NULL;
@@ -211,7 +227,10 @@ rp_client_result_t rp_client_read(rp_client_t *cl, apr_bucket_brigade *bb, apr_o
         return RP_CLIENT_FAIL;
     }
     if (take_body(cl->in, bb, &got)) {
-        return RP_CLIENT_END;
+        if (!cl->has_request_end) {
+            return RP_CLIENT_END;
+        }
+        cl->has_request_end = false;
     }
     cl->looks = got ? 0 : cl->looks + 1;
     return got ? RP_CLIENT_OK : RP_CLIENT_AGAIN;
@@ -262,9 +281,9 @@ bool rp_client_has_pending(rp_client_t *cl)
 
 void rp_client_want(rp_client_t *cl, rp_wait_t *wait, short events)
 {
-    wait->client_fd = cl->fd;
+    wait->client_fd = events == POLLIN && cl->stream_fd >= 0 ? cl->stream_fd : cl->fd;
     wait->client_events = events;
-    wait->client_unpollable = cl->fd < 0;
+    wait->client_unpollable = wait->client_fd < 0;
     wait->client_is_raw = cl->is_raw;
     wait->looks = cl->looks;
 }
@@ -281,6 +300,8 @@ void rp_client_go_raw(rp_client_t *cl)
     r->output_filters = r->proto_output_filters = c->output_filters;
     c->keepalive = AP_CONN_CLOSE;
     cl->is_raw = true;
+    cl->has_request_end = c->master != NULL;
+    cl->stream_fd = get_stream_fd(c);
 }
 
 bool rp_client_shut_write(rp_client_t *cl)

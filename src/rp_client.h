@@ -22,9 +22,11 @@
 typedef struct rp_client_t {
     request_rec *r;
     int fd;              /* of the client's socket; -1 for an HTTP/2 stream */
+    int stream_fd;       /* becomes readable when a raw HTTP/2 stream has input; else -1 */
     bool needs_flush;    /* written since the last flush */
     bool head_sent;      /* the response head went down the filters */
     bool is_raw;         /* no HTTP any more */
+    bool has_request_end; /* the next end is still the request's: mod_http2 gives a WebSocket's two */
     unsigned writes;     /* how often something was passed down */
     unsigned looks;      /* see rp_wait_t */
     apr_bucket_brigade *in;  /* one read's buckets on their way to the caller */

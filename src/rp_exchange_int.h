@@ -69,6 +69,8 @@ const char *rp_exchange_get_phase(const rp_exchange_t *x);
 
 /* rp_exchange_tunnel.c */
 
+/* Before anything else: a WebSocket that comes as an HTTP/2 stream. */
+void rp_exchange_admit_stream(request_rec *r);
 /* Decide whether the backend is asked to switch protocols: x->upgrade. RP_E_NONE, or why the request
  * must be refused (RP_E_UPGRADE_REQUIRED, RP_E_TUNNEL_MAX). */
 rp_err_t rp_exchange_choose_upgrade(rp_exchange_t *x);

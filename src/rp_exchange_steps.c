@@ -158,6 +158,7 @@ static rp_step_t step_prepare(rp_exchange_t *x)
     if (err != RP_E_NONE) {
         return rp_exchange_fail_with(x, err);
     }
+    rp_exchange_admit_stream(r);
     x->is_http10 = has_env(x, "force-proxy-request-1.0");
     if (!rp_up_init(&x->up, &x->client, x->is_http10)) {
         return rp_exchange_fail(x, &x->up.fault);

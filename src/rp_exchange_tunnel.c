@@ -37,6 +37,18 @@ static const char *find_allowed(const rp_exchange_t *x, rp_span_t list)
 
 /* ---- asking ---- */
 
+/* mod_http2 hands an extended CONNECT on as the GET of a handshake (RFC 8441), and says that it is
+ * chunked since the stream is open; but what comes there is the tunnel's. No client can send these
+ * fields by HTTP/2 itself (RFC 9113 8.2.2). */
+void rp_exchange_admit_stream(request_rec *r)
+{
+    const char *upgrade = apr_table_get(r->headers_in, "Upgrade");
+
+    if (r->connection->master && upgrade && !ap_cstr_casecmp(upgrade, WEBSOCKET)) {
+        apr_table_unset(r->headers_in, "Transfer-Encoding");
+    }
+}
+
 /* A page for an error is no answer to the client's handshake. */
 static bool is_error_page(const request_rec *r)
 {

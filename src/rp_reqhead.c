@@ -111,7 +111,7 @@ static const char *get_client_host(request_rec *r)
         return *uri->hostname && is_plain_host(uri->hostname) ? host : NULL;
     }
     host = apr_table_get(r->headers_in, "Host");
-    return host && *host ? host : NULL;
+    return host && *host && *host != ':' ? host : NULL; /* httpd takes a port alone */
 }
 
 static const char *format_target_host(request_rec *r, const rp_target_t *t)

