@@ -289,7 +289,7 @@ apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t
             own = apr_pmemdup(p, own, sizeof(*own));
             rp_conf_merge_group_options(p, &own->opt, &other->opt);
             if (own->members->nelts > 0 && other->members->nelts > 0) {
-                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, own->server,
+                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, other->server,
                              "%s:%d: %s has the members that the main server gives it (%s:%d), the "
                              "ones given here have no effect: choose another name, or write "
                              "ProxyPassInherit Off and BalancerInherit Off",

@@ -1,5 +1,7 @@
 #include "rp_conf_int.h"
 
+#include <stdlib.h>
+
 #include "ap_provider.h"
 #include "mod_revproxy.h"
 
@@ -213,6 +215,11 @@ static const char *refuse_key(apr_pool_t *p, const char *key, const char *value)
                         nearest ? "?" : "");
 }
 
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static const char *refuse_method(apr_pool_t *p, const char *value)
 {
     apr_array_header_t *names =
@@ -223,6 +230,9 @@ static const char *refuse_method(apr_pool_t *p, const char *value)
 
     for (i = 0; i < names->nelts; i++) {
         words[i] = APR_ARRAY_IDX(names, i, ap_list_provider_names_t).provider_name;
+    }
+    qsort(words, (size_t)names->nelts, sizeof(*words), compare_words);
+    for (i = 0; i < names->nelts; i++) {
         list = apr_pstrcat(p, list, i ? ", " : "", words[i], NULL);
     }
     nearest = rp_conf_nearest(value, words);
