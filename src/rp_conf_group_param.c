@@ -176,7 +176,7 @@ static const param_t params[] = {
     {"stickycookie", RP_GROUP_STICKY_COOKIE, "stickycookie must be a cookie's name",
      "stickycookie=NODE", set_sticky_cookie},
     {"stickysecret", RP_GROUP_STICKY_SECRET, "stickysecret must have at least 16 characters",
-     "stickysecret=\"some long text, the same on all front ends\"", set_sticky_secret},
+     "\"stickysecret=some long text, the same on all front ends\"", set_sticky_secret},
     {"hashkey", RP_GROUP_HASH_KEY, "hashkey must be a string expression",
      "hashkey=%{REMOTE_ADDR}", set_hash_key},
 };

@@ -63,6 +63,7 @@ ProxyPass "/st" "balancer://st"
 <Location /st>
     Header add Set-Cookie "ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/" env=BALANCER_ROUTE_CHANGED
 </Location>
+<IfModule !mod_proxy_hcheck.c>
 <Proxy "balancer://own">
     BalancerMember %%URL:r1%%
     BalancerMember %%URL:r2%%
@@ -72,9 +73,10 @@ ProxyPass /own balancer://own
 <Proxy "balancer://told">
     BalancerMember %%URL:r1%%
     BalancerMember %%URL:r2%%
-    RevProxySet stickycookie=NODE stickysecret="a text that two front ends have in common"
+    RevProxySet stickycookie=NODE "stickysecret=a text that two front ends have in common"
 </Proxy>
 ProxyPass /told balancer://told
+</IfModule>
 Header set X-Name    "%{BALANCER_NAME}e"
 Header set X-Route   "%{BALANCER_WORKER_ROUTE}e"
 Header set X-Changed "%{BALANCER_ROUTE_CHANGED}e" env=BALANCER_ROUTE_CHANGED
@@ -91,7 +93,7 @@ sub ask {
     return $t->get($path, headers => [ defined $cookie ? (Cookie => $cookie) : () ]);
 }
 
-# Twice, because a miss is balanced, and one of two in a row would then go to the other member.
+# Twice, because of two that are balanced one would go to the other member.
 sub sticks {
     my ($path, $cookie, $member, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -100,11 +102,11 @@ sub sticks {
     return;
 }
 
+# Balanced, and the environment says so.
 sub misses {
     my ($path, $cookie, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my @got = map { ask($path, $cookie)->header('X-Member') } 1 .. 2;
-    is join(' ', sort @got), 'r1 r2', $name // "$path" . (defined $cookie ? " Cookie: $cookie" : '') . ' is balanced';
+    is ask($path, $cookie)->header('X-Changed'), '1', $name // "$path" . (defined $cookie ? " Cookie: $cookie" : '') . ' is balanced';
     return;
 }
 
@@ -114,7 +116,7 @@ sticks '/s/x', 'SID=abc.r1', 'r1';
 sticks '/s/x', 'a=b; SID=abc.r2; c=d', 'r2';
 sticks '/s/x', 'a=b,SID=abc.r2,c=d', 'r2';
 sticks '/s/x', 'XSID=abc.r1; SID=abc.r2', 'r2';
-sticks '/s/x', 'SID = abc.r2', 'r2' if !ours(0, mod_proxy => 1, '');
+sticks '/s/x', 'SID = abc.r2', 'r2';
 misses '/s/x', 'SID=abc.x.r2', 'the route is behind the first separator';
 misses '/s/x', 'SID=r2', 'no separator, no route';
 misses '/s/x', 'SID="abc.r2"', 'quotes are kept';
@@ -179,8 +181,6 @@ only_ours {
     is $rest, '; Path=/; HttpOnly; SameSite=Lax', 'stickycookie=';
     sticks '/own/x', $cookie, $first->header('X-Member'), '... leads back';
     is ask('/own/x', $cookie)->header('Set-Cookie'), undef, '... and is not set again';
-    my ($other) = (map { ask('/own/x')->header('Set-Cookie') =~ /^(NODE=\w+)/ } 1 .. 2)[0, 1];
-    my $second = ask('/own/x');
     misses '/own/x', 'NODE=' . '0' x 32, 'one that we did not make says nothing';
     my ($forged) = $cookie =~ /^(.*)..$/;
     misses '/own/x', "${forged}xx", '... nor one that was changed';
@@ -192,7 +192,6 @@ only_ours {
     isnt substr($cookie, 5), (split /[=;]/, $told{ $first->header('X-Member') })[1], '... of each balancer';
     $t->reload_graceful;
     sticks '/own/x', $cookie, $first->header('X-Member'), '... leads back after a graceful restart';
-    my $stop = $t->stop;
     $t->start_again;
     sticks '/own/x', $cookie, $first->header('X-Member'), '... and after a stop and start';
     sticks '/told/x', (split /;/, $told{r2})[0], 'r2', 'stickysecret=, too';
