@@ -60,6 +60,13 @@ static void charge(const rp_lb_t *lb, const rp_backend_t *hit)
     (void)rp_shm_add(hit, RP_SHM_STATE, -total);
 }
 
+void rp_lb_note_changed(const rp_lb_t *lb)
+{
+    apr_table_t *env = lb->r->subprocess_env;
+
+    apr_table_setn(env, "BALANCER_ROUTE_CHANGED", "1");
+}
+
 static void set_env(const rp_lb_t *lb)
 {
     apr_table_t *env = lb->r->subprocess_env;
@@ -143,7 +150,7 @@ rp_lb_result_t rp_lb_pick(rp_lb_t *lb)
         return wait_or_give_up(lb);
     }
     if ((lb->group->opt.sticky && *lb->group->opt.sticky) || lb->group->opt.sticky_cookie) {
-        apr_table_setn(lb->r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
+        rp_lb_note_changed(lb);
     }
     return take(lb, i);
 }

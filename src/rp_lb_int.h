@@ -26,6 +26,9 @@ static inline const rp_backend_t *rp_lb_member(const rp_lb_t *lb, int i)
     return APR_ARRAY_IDX(lb->group->members, i, const rp_backend_t *);
 }
 
+/* For the environment: this is not the member that the request's session id names, if it has one. */
+void rp_lb_note_changed(const rp_lb_t *lb);
+
 /* ---- rp_lb_error.c ---- */
 
 /* May a request go to this member? Ends its error where its time is over. PROBE: it is in

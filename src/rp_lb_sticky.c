@@ -176,7 +176,7 @@ int rp_lb_find_session(rp_lb_t *lb)
     if (found < 0 && lb->session && *lb->session) {
         found = find_route(lb, lb->session, lb->group->members->nelts - 1);
         if (found >= 0 && !has_text(rp_lb_member(lb, found), RP_SHM_ROUTE, lb->session)) {
-            apr_table_setn(lb->r->subprocess_env, "BALANCER_ROUTE_CHANGED", "1");
+            rp_lb_note_changed(lb);
         }
     }
     return found;
