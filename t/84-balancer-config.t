@@ -188,6 +188,25 @@ EOT
     ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'],
         config => "<RevProxy balancer://b>\nRevBalancerMember http://127.0.0.1:81\nRevProxySet lbmethod=leasttime\n</RevProxy>\nRevProxyPass / balancer://b/ stickycookie=NODE\n");
     ok $ok, 'second spellings' or diag $output;
+    ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'], config => <<'EOT');
+<Proxy balancer://empty>
+</Proxy>
+<Proxy balancer://s>
+    BalancerMember http://127.0.0.1:81/
+    ProxySet stickysession=S
+</Proxy>
+<VirtualHost *:80>
+    ProxyPass / balancer://s/
+</VirtualHost>
+EOT
+    like $output, qr/lint: \S+test\.conf:1: balancer:\/\/empty has no members/, 'lint: no members';
+    like $output, qr/lint: \S+test\.conf:4: member http:\/\/127\.0\.0\.1:81\/ ends in \//, 'lint: a member that ends in a slash';
+    like $output, qr/lint: \S+test\.conf:3: balancer:\/\/s has stickysession=S, but no member has a route=/, 'lint: no routes';
+    is scalar(() = $output =~ /lint:/g), 3, '... once each' or diag $output;
+    ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'], args => [ '-t', '-D', 'DUMP_REVPROXY' ],
+        config => "ProxyPass / balancer://b/ lbmethod=hash\nBalancerMember balancer://b unix:/run/a.sock|http://a loadfactor=2\n");
+    like $output, qr{^  / -> balancer://b/.*\n  balancer://b lbmethod=hash \(\S+:1\)\n    /run/a\.sock\|http://a loadfactor=2\.00 \(\S+:2\)$}m,
+        'DUMP_REVPROXY' or diag $output;
 } 'it says nothing';
 
 done_testing;
