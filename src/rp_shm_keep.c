@@ -1,15 +1,16 @@
 #include "rp_shm_int.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "apr_pools.h"
+#include "http_core.h"
 
 /* In httpd's process pool, because this object's own variables go with it at a restart. */
 #define USERDATA "mod_revproxy rp_shm kept"
 
 typedef struct kept_t {
+    apr_pool_t *memory; /* a pool below httpd's process pool, with this in it */
     unsigned n;
     rp_shm_slot_t slot[];
 } kept_t;
@@ -90,20 +91,26 @@ static apr_status_t keep(void *data)
 {
     const keeper_t *keeper = data;
     void *old = NULL;
+    apr_pool_t *memory;
     kept_t *kept;
     unsigned i;
 
-    if (keeper->parent != getpid()) {
+    /* Not when httpd ends: what was kept before is gone already then. */
+    if (keeper->parent != getpid() || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_DESTROY_CONFIG ||
+        apr_pool_create(&memory, keeper->process) != APR_SUCCESS) {
         return APR_SUCCESS;
     }
-    kept = ap_malloc(sizeof(*kept) + keeper->n * sizeof(kept->slot[0]));
+    kept = apr_palloc(memory, sizeof(*kept) + keeper->n * sizeof(kept->slot[0]));
+    kept->memory = memory;
     kept->n = keeper->n;
     for (i = 0; i < keeper->n; i++) {
         memcpy(&kept->slot[i], keeper->slots[i], sizeof(kept->slot[i]));
     }
     apr_pool_userdata_get(&old, USERDATA, keeper->process);
     apr_pool_userdata_set(kept, USERDATA, NULL, keeper->process);
-    free(old);
+    if (old) {
+        apr_pool_destroy(((kept_t *)old)->memory);
+    }
     return APR_SUCCESS;
 }
 
