@@ -95,7 +95,7 @@ void rp_conf_merge_group_options(apr_pool_t *p, rp_group_options_t *opt,
 /* ---- rp_conf_group.c ---- */
 
 /* The group that a balancer:// url names in this server, made if it is not there. */
-const char *rp_conf_need_group(cmd_parms *cmd, const char *url, rp_group_t **group);
+const char *rp_conf_need_group(cmd_parms *cmd, const char *url, rp_group_t **found);
 /* Apply "key=value ..." to it; is_new_ok: make it if it is not there. */
 const char *rp_conf_set_group(cmd_parms *cmd, const char *url, const char *args, bool is_new_ok);
 /* The groups of a virtual host that inherits (compat 2.7). */
