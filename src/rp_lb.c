@@ -241,7 +241,7 @@ bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err)
     else if (err == RP_E_HEAD_TIMEOUT && lb->group->opt.fail_on_timeout) {
         rp_lb_mark_error(lb, RP_SHM_FAILED_TO_ANSWER, "no answer in time, failontimeout=");
     }
-    else {
+    else if (rp_err_get(err)->flags & RP_ERR_BACKEND) {
         check_status(lb, rp_err_get(err)->status);
     }
     note_tried(lb, err);
