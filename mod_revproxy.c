@@ -9,17 +9,21 @@
 #include "http_protocol.h"
 #include "http_protocol.h"
 #include "http_request.h"
+#include "ap_mpm.h"
 #include "mod_status.h"
 #include "mpm_common.h"
 
 #include "src/rp_client.h"
 #include "src/rp_conf.h"
 #include "src/rp_exchange.h"
+#include "src/rp_lb.h"
+#include "src/rp_lbm.h"
 #include "src/rp_lint.h"
 #include "src/rp_park.h"
 #include "src/rp_pool.h"
 #include "src/rp_reqhead.h"
 #include "src/rp_route.h"
+#include "src/rp_shm.h"
 #include "src/rp_status.h"
 #include "src/rp_tunnel.h"
 
@@ -38,12 +42,20 @@ static void register_hooks(apr_pool_t *p)
 
     /* Now, while LoadModule runs: <IfModule mod_proxy.c> below it looks for them. */
     rp_conf_add_stand_ins(p);
+    /* Now, because lbmethod= is checked where it stands. */
+    rp_lbm_register(p);
 
     /* Anywhere: after all LoadModule lines, before the first directive is carried out. */
     ap_hook_pre_config(rp_conf_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before LogFormat lines are read. */
     ap_hook_pre_config(rp_exchange_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(rp_conf_post_config, after_ssl, NULL, APR_HOOK_MIDDLE);
+
+    /* After groups have got their members in order; rp_lb needs the memory's secret. */
+    ap_hook_post_config(rp_shm_post_config, NULL, NULL, APR_HOOK_MIDDLE + 1);
+    ap_hook_post_config(rp_lb_post_config, NULL, NULL, APR_HOOK_MIDDLE + 2);
+    ap_hook_child_init(rp_shm_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(rp_shm_child_status, NULL, NULL, APR_HOOK_MIDDLE);
 
     ap_hook_post_config(rp_park_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(rp_tunnel_post_config, NULL, NULL, APR_HOOK_MIDDLE);

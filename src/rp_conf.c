@@ -22,7 +22,8 @@ APLOG_USE_MODULE(revproxy);
     X(head_max, 131072)                  \
     X(fields_max, 500)                   \
     X(tunnel_max, 0)                     \
-    X(tunnel_drain, 300 * APR_USEC_PER_SEC)
+    X(tunnel_drain, 300 * APR_USEC_PER_SEC) \
+    X(balancer_growth, 5)
 
 #define SERVER_SWITCHES(X) \
     X(pass_inherit)        \
@@ -58,6 +59,7 @@ APLOG_USE_MODULE(revproxy);
 
 /* Set by post_config, read by any thread after it. */
 static apr_array_header_t *all_backends;
+static apr_array_header_t *all_groups;
 
 void *rp_conf_create_server(apr_pool_t *p, server_rec *s)
 {
@@ -88,7 +90,7 @@ void *rp_conf_merge_server(apr_pool_t *p, void *basev, void *addv)
     }
     if (conf->pass_inherit != RP_OFF || conf->balancer_inherit != RP_OFF) {
         conf->backends = apr_array_append(p, base->backends, add->backends);
-        conf->groups = apr_array_append(p, base->groups, add->groups);
+        conf->groups = rp_conf_merge_groups(p, base->groups, add->groups);
     }
     return conf;
 }
@@ -236,6 +238,11 @@ rp_backend_t *rp_conf_get_backend(int id)
     return APR_ARRAY_IDX(all_backends, id, rp_backend_t *);
 }
 
+const apr_array_header_t *rp_conf_get_groups(void)
+{
+    return all_groups;
+}
+
 rp_group_t *rp_conf_find_group(const rp_server_conf_t *conf, const char *url)
 {
     int i;
@@ -284,6 +291,7 @@ int rp_conf_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 
     (void)ptemp;
     all_backends = NULL;
+    all_groups = NULL;
     if (rp_conf_has_real_proxy()) {
         rp_conf_retire_stand_ins();
         return OK;
@@ -301,7 +309,7 @@ int rp_conf_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-static ap_conf_vector_t *find_section(const rp_server_conf_t *conf, const rp_backend_t *b)
+static ap_conf_vector_t *find_section(const rp_server_conf_t *conf, const char *name)
 {
     int i;
 
@@ -309,25 +317,41 @@ static ap_conf_vector_t *find_section(const rp_server_conf_t *conf, const rp_bac
         const rp_section_t *section = APR_ARRAY_IDX(conf->sections, i, rp_section_t *);
 
         if (!section->regex && !section->is_glob &&
-            rp_conf_is_same_name(section->pattern, b->name)) {
+            rp_conf_is_same_name(section->pattern, name)) {
             return section->dir_conf;
         }
     }
     return NULL;
 }
 
-static void number_backends(const rp_server_conf_t *conf)
+static void number_backends(const apr_array_header_t *backends, ap_conf_vector_t *section,
+                            const rp_server_conf_t *conf)
 {
     int i;
 
-    for (i = 0; i < conf->backends->nelts; i++) {
-        rp_backend_t *b = APR_ARRAY_IDX(conf->backends, i, rp_backend_t *);
+    for (i = 0; i < backends->nelts; i++) {
+        rp_backend_t *b = APR_ARRAY_IDX(backends, i, rp_backend_t *);
 
         if (b->id < 0) {
             b->id = all_backends->nelts;
-            b->section = find_section(conf, b);
+            b->section = section ? section : find_section(conf, b->name);
             APR_ARRAY_PUSH(all_backends, rp_backend_t *) = b;
         }
+    }
+}
+
+static void number_groups(const rp_server_conf_t *conf)
+{
+    int i;
+
+    for (i = 0; i < conf->groups->nelts; i++) {
+        rp_group_t *group = APR_ARRAY_IDX(conf->groups, i, rp_group_t *);
+
+        if (group->id < 0) {
+            group->id = all_groups->nelts;
+            APR_ARRAY_PUSH(all_groups, rp_group_t *) = group;
+        }
+        number_backends(group->members, find_section(conf, group->name), conf);
     }
 }
 
@@ -338,10 +362,12 @@ int rp_conf_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     int i, rc;
 
     all_backends = apr_array_make(pconf, 8, sizeof(rp_backend_t *));
+    all_groups = apr_array_make(pconf, 4, sizeof(rp_group_t *));
     for (s = main_server; s; s = s->next) {
         const rp_server_conf_t *conf = rp_conf_get_server(s);
 
-        number_backends(conf);
+        number_backends(conf->backends, NULL, conf);
+        number_groups(conf);
         rp_conf_adopt_log_levels(s);
         for (i = 0; i < conf->sections->nelts; i++) {
             rp_section_t *section = APR_ARRAY_IDX(conf->sections, i, rp_section_t *);

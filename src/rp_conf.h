@@ -15,6 +15,7 @@
 
 #include "httpd.h"
 #include "http_config.h"
+#include "ap_expr.h"
 #include "apr_tables.h"
 
 #include "rp_span.h"
@@ -111,16 +112,57 @@ struct rp_backend_t {
     const char *file;        /* where, for messages */
     int line;
     int id;                  /* 0.. over all servers, set at post_config; -1 before and for dynamic ones */
+    int slot;                /* of a member: its place in shared memory (rp_shm); -1 else */
 };
+
+/* Bits of rp_group_options_t.set. */
+#define RP_GROUP_METHOD         (1u << 0)
+#define RP_GROUP_STICKY         (1u << 1)
+#define RP_GROUP_SEPARATOR      (1u << 2)
+#define RP_GROUP_SCOLON         (1u << 3)
+#define RP_GROUP_NO_FAILOVER    (1u << 4)
+#define RP_GROUP_TIMEOUT        (1u << 5)
+#define RP_GROUP_MAX_ATTEMPTS   (1u << 6)
+#define RP_GROUP_FAIL_STATUS    (1u << 7)
+#define RP_GROUP_FAIL_TIMEOUT   (1u << 8)
+#define RP_GROUP_NONCE          (1u << 9)
+#define RP_GROUP_GROWTH         (1u << 10)
+#define RP_GROUP_FORCE_RECOVERY (1u << 11)
+#define RP_GROUP_STICKY_COOKIE  (1u << 12)
+#define RP_GROUP_STICKY_SECRET  (1u << 13)
+#define RP_GROUP_HASH_KEY       (1u << 14)
+
+/* key=value parameters of a group (compat section 7). */
+typedef struct rp_group_options_t {
+    unsigned set;                 /* RP_GROUP_* */
+    const char *method;           /* default "byrequests"; there is a provider of that name */
+    const char *sticky;           /* cookie's name; NULL: no stickiness by the backends' ids */
+    const char *sticky_path;      /* URL parameter's name */
+    const char *sticky_cookie;    /* name of the cookie that we set; NULL: none */
+    const char *sticky_secret;    /* what its value is signed with; NULL: the key of this installation */
+    char separator;               /* before the route in an id; 0: the id is the route */
+    bool scolon_ends;             /* ';' ends a URL parameter */
+    bool no_failover;             /* a session's member or none */
+    bool fail_on_timeout;
+    bool force_recovery;          /* default true */
+    apr_interval_time_t timeout;  /* wait for a usable member; microseconds, 0: do not */
+    int max_attempts;             /* more than the first one; valid with its bit */
+    int growth;                   /* members that may be added at run time */
+    const apr_array_header_t *fail_on; /* int, statuses; NULL: none */
+    const char *nonce;            /* NULL: made at start; "": none matches */
+    const ap_expr_info_t *hash_key; /* of lbmethod=hash; NULL: the URL's path */
+} rp_group_options_t;
 
 /* A balancer:// pool. */
 struct rp_group_t {
     const char *name;        /* "balancer://name", lower case */
-    apr_array_header_t *members; /* rp_backend_t * */
+    apr_array_header_t *members; /* rp_backend_t *, in the order of the configuration */
+    rp_group_options_t opt;
     server_rec *server;
     const char *file;
     int line;
-    int id;
+    int id;                  /* 0.. over all servers, set at post_config */
+    const char *const *tokens; /* of stickycookie=: one for each member; set by rp_lb */
 };
 
 #define RP_ROUTE_NOCANON     0x01u
@@ -170,6 +212,8 @@ typedef struct rp_server_conf_t {
     apr_array_header_t *groups;     /* rp_group_t * */
     apr_array_header_t *blocked;    /* const char *: ProxyBlock words */
     rp_switch_t pass_inherit, balancer_inherit;
+    bool balancer_persist;          /* never inherited */
+    int balancer_growth;            bool balancer_growth_set; /* accepted, for the manager */
     rp_via_t via;                   bool via_set;
     apr_interval_time_t timeout;    bool timeout_set;
     apr_size_t io_buffer;           bool io_buffer_set;      /* default 8192 */
@@ -232,6 +276,8 @@ bool rp_conf_is_in_upgrade(const char *upgrade, rp_span_t protocol);
 int rp_conf_count_backends(void);
 /* Backend by id; never NULL for a valid id. */
 rp_backend_t *rp_conf_get_backend(int id);
+/* The groups of all servers, each once. Valid after post_config; NULL before. */
+const apr_array_header_t *rp_conf_get_groups(void); /* rp_group_t * */
 
 /* Defined backend whose name is the longest prefix of url (compat 5.2), or NULL. url is canonical
  * (scheme and host lower case); uds_path: its socket or NULL, has to be the same. */

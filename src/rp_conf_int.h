@@ -76,6 +76,37 @@ const rp_backend_t *rp_conf_find_named(const rp_server_conf_t *conf, const rp_ba
 /* Apply "key=value ..." to all backends of a name; is_new_ok: make one if there is none. */
 const char *rp_conf_set_named(cmd_parms *cmd, const char *url, const char *args, bool is_new_ok);
 
+/* Make a backend that is not in the server's list: a member of a group. */
+const char *rp_conf_make_backend(cmd_parms *cmd, const char *url, unsigned flags,
+                                 rp_backend_t **backend);
+/* Same name and socket? */
+bool rp_conf_is_same_backend(const rp_backend_t *a, const rp_backend_t *b);
+
+/* ---- rp_conf_group_param.c: key=value of groups ---- */
+
+void rp_conf_init_group_options(rp_group_options_t *opt);
+/* As rp_conf_set_param. */
+const char *rp_conf_set_group_param(cmd_parms *cmd, rp_group_options_t *opt, const char *key,
+                                    const char *value);
+/* opt's own words first, then base's. */
+void rp_conf_merge_group_options(apr_pool_t *p, rp_group_options_t *opt,
+                                 const rp_group_options_t *base);
+
+/* ---- rp_conf_group.c ---- */
+
+/* The group that a balancer:// url names in this server, made if it is not there. */
+const char *rp_conf_need_group(cmd_parms *cmd, const char *url, rp_group_t **found);
+/* Apply "key=value ..." to it; is_new_ok: make it if it is not there. */
+const char *rp_conf_set_group(cmd_parms *cmd, const char *url, const char *args, bool is_new_ok);
+/* The groups of a virtual host that inherits (compat 2.7). */
+apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t *base,
+                                         const apr_array_header_t *add);
+
+const char *rp_conf_cmd_member(cmd_parms *cmd, void *dir, const char *args);
+const char *rp_conf_cmd_growth(cmd_parms *cmd, void *dir, const char *arg);
+const char *rp_conf_cmd_persist(cmd_parms *cmd, void *dir, int flag);
+const char *rp_conf_cmd_balancer_inherit(cmd_parms *cmd, void *dir, int flag);
+
 /* ---- rp_conf_pass.c, rp_conf_section.c: setters with raw arguments ---- */
 
 const char *rp_conf_cmd_pass(cmd_parms *cmd, void *dir, const char *args);
@@ -96,6 +127,6 @@ void rp_conf_retire_stand_ins(void);
 /* Let "LogLevel proxy:..." count for us where revproxy has no level of its own. */
 void rp_conf_adopt_log_levels(server_rec *s);
 
-#define RP_NO_GROUPS "balancer pools are not in this version of mod_revproxy"
+#define RP_NO_CHECKS "active health checks are not in this version of mod_revproxy"
 
 #endif

@@ -281,7 +281,8 @@ static const param_t params[] = {
 static const char *const group_params[] = {"lbmethod",        "stickysession", "stickysessionsep",
                                            "scolonpathdelim", "nofailover",    "maxattempts",
                                            "failonstatus",    "failontimeout", "nonce",
-                                           "growth",          "forcerecovery", NULL};
+                                           "growth",          "forcerecovery", "stickycookie",
+                                           "stickysecret",    "hashkey",       NULL};
 
 /* What ProxyPass takes without being a backend's parameter. */
 static const char *const keywords[] = {"nocanon", "interpolate", "noquery", "mapping", NULL};

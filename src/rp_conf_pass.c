@@ -132,6 +132,33 @@ static const char *set_options(cmd_parms *cmd, rp_backend_t *b, const line_t *li
     return err;
 }
 
+/* Where variables stand in its name, the group is looked up at run time. */
+static bool has_variable_group(const line_t *line)
+{
+    const char *name = strstr(line->target, "://");
+    size_t n = name ? strcspn(name + 3, "/?#") : 0;
+    bool expands = line->is_regex || line->flags & RP_ROUTE_INTERPOLATE;
+
+    return expands && n && memchr(name + 3, '$', n);
+}
+
+static const char *set_group(cmd_parms *cmd, rp_route_t *route, const line_t *line)
+{
+    const char *err;
+    int i;
+
+    if (has_variable_group(line) && line->pairs->nelts == 0) {
+        return NULL;
+    }
+    err = rp_conf_need_group(cmd, line->target, &route->group);
+    for (i = 0; !err && i < line->pairs->nelts; i++) {
+        const pair_t *pair = &APR_ARRAY_IDX(line->pairs, i, pair_t);
+
+        err = rp_conf_set_group_param(cmd, &route->group->opt, pair->key, pair->value);
+    }
+    return err;
+}
+
 static const char *set_target(cmd_parms *cmd, rp_route_t *route, const line_t *line)
 {
     unsigned flags = (line->is_regex ? RP_TARGET_HAS_BACKREFS : 0) |
@@ -143,7 +170,8 @@ static const char *set_target(cmd_parms *cmd, rp_route_t *route, const line_t *l
         return NULL;
     }
     if (rp_conf_is_group_url(line->target)) {
-        return apr_psprintf(cmd->pool, RP_NO_GROUPS ": '%s'", line->target);
+        route->target = line->target;
+        return set_group(cmd, route, line);
     }
     route->target = rp_conf_strip_socket(cmd->pool, line->target);
     if (!route->target) {
@@ -226,7 +254,7 @@ const char *rp_conf_cmd_set(cmd_parms *cmd, void *dir, const char *args)
         return err;
     }
     url = is_inside ? cmd->path : ap_getword_conf(cmd->pool, &args);
-    err = rp_conf_is_group_url(url) ? apr_psprintf(cmd->pool, RP_NO_GROUPS ": '%s'", url)
+    err = rp_conf_is_group_url(url) ? rp_conf_set_group(cmd, url, args, is_inside)
                                     : rp_conf_set_named(cmd, url, args, is_inside);
     return err ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", err, NULL) : NULL;
 }

@@ -54,7 +54,9 @@ static const char *set_line_params(cmd_parms *cmd, const rp_section_t *section, 
     if (!strchr(section->pattern, ':')) {
         return apr_pstrcat(cmd->pool, name, "> arguments are not supported for non url", NULL);
     }
-    err = rp_conf_set_named(cmd, section->pattern, args, true);
+    err = rp_conf_is_group_url(section->pattern)
+              ? rp_conf_set_group(cmd, section->pattern, args, true)
+              : rp_conf_set_named(cmd, section->pattern, args, true);
     return err ? apr_pstrcat(cmd->pool, name, "> ", err, NULL) : NULL;
 }
 
@@ -67,6 +69,19 @@ static const char *set_regex(cmd_parms *cmd, rp_section_t *section)
     section->captures = apr_array_make(cmd->pool, 2, sizeof(const char *));
     ap_regname(section->regex, section->captures, AP_REG_MATCH, 1);
     return NULL;
+}
+
+/* <Proxy balancer://x> makes x, whatever stands inside. */
+static const char *check_group(cmd_parms *cmd, const rp_section_t *section)
+{
+    rp_group_t *group;
+    const char *err;
+
+    if (section->is_glob || !rp_conf_is_group_url(section->pattern)) {
+        return NULL;
+    }
+    err = rp_conf_need_group(cmd, section->pattern, &group);
+    return err ? apr_pstrcat(cmd->pool, cmd->cmd->name, "> ", err, NULL) : NULL;
 }
 
 const char *rp_conf_cmd_section(cmd_parms *cmd, void *dir, const char *args)
@@ -96,13 +111,9 @@ const char *rp_conf_cmd_section(cmd_parms *cmd, void *dir, const char *args)
     if (!ap_cstr_casecmpn(section->pattern, "proxy:", 6)) {
         section->pattern += 6;
     }
-    if (rp_conf_is_group_url(section->pattern)) {
-        return apr_psprintf(cmd->pool, "%s> " RP_NO_GROUPS ": '%s'", cmd->cmd->name,
-                            section->pattern);
-    }
     is_proxy_section(cmd->cmd->name, &is_regex);
     section->is_glob = !is_regex && apr_fnmatch_test(section->pattern);
-    err = is_regex ? set_regex(cmd, section) : NULL;
+    err = is_regex ? set_regex(cmd, section) : check_group(cmd, section);
     if (!err) {
         err = read_content(cmd, section);
     }

@@ -10,9 +10,17 @@ static struct {
 } stand_ins[] = {
     {.name = "mod_proxy.c", .symbol = "proxy_module"},
     {.name = "mod_proxy_http.c", .symbol = "proxy_http_module"},
+    {.name = "mod_proxy_balancer.c", .symbol = "proxy_balancer_module"},
+    {.name = "mod_lbmethod_byrequests.c", .symbol = "lbmethod_byrequests_module"},
+    {.name = "mod_lbmethod_bytraffic.c", .symbol = "lbmethod_bytraffic_module"},
+    {.name = "mod_lbmethod_bybusyness.c", .symbol = "lbmethod_bybusyness_module"},
     {.name = "mod_proxy_wstunnel.c", .symbol = "proxy_wstunnel_module"},
     {.name = "proxy_module", .symbol = "proxy_module"},
     {.name = "proxy_http_module", .symbol = "proxy_http_module"},
+    {.name = "proxy_balancer_module", .symbol = "proxy_balancer_module"},
+    {.name = "lbmethod_byrequests_module", .symbol = "lbmethod_byrequests_module"},
+    {.name = "lbmethod_bytraffic_module", .symbol = "lbmethod_bytraffic_module"},
+    {.name = "lbmethod_bybusyness_module", .symbol = "lbmethod_bybusyness_module"},
     {.name = "proxy_wstunnel_module", .symbol = "proxy_wstunnel_module"},
 };
 

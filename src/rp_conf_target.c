@@ -11,7 +11,7 @@ static const char *const foreign_schemes[] = {"fcgi", "ajp", "scgi", "uwsgi",   
                                               "h2",   "h2c", "fd",   "connect", NULL};
 static const char *const known_schemes[] = {"http", "https", "ws", "wss", "balancer", "unix", NULL};
 
-#define KNOWN_TARGETS "http://, https://, ws://, wss:// and unix:/path|http://host/"
+#define KNOWN_TARGETS "http://, https://, ws://, wss://, balancer:// and unix:/path|http://host/"
 
 bool rp_conf_is_group_url(const char *url)
 {
@@ -232,8 +232,8 @@ static const char *set_address(apr_pool_t *p, rp_backend_t *b, const char *url, 
     return err;
 }
 
-const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
-                                rp_backend_t **backend)
+const char *rp_conf_make_backend(cmd_parms *cmd, const char *url, unsigned flags,
+                                 rp_backend_t **backend)
 {
     rp_backend_t *b = apr_pcalloc(cmd->pool, sizeof(*b));
     const char *err = set_socket(cmd->pool, b, &url);
@@ -249,9 +249,20 @@ const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
     b->file = cmd->directive->filename;
     b->line = cmd->directive->line_num;
     b->id = -1;
-    APR_ARRAY_PUSH(rp_conf_of(cmd)->backends, rp_backend_t *) = b;
+    b->slot = -1;
     *backend = b;
     return NULL;
+}
+
+const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,
+                                rp_backend_t **backend)
+{
+    const char *err = rp_conf_make_backend(cmd, url, flags, backend);
+
+    if (!err) {
+        APR_ARRAY_PUSH(rp_conf_of(cmd)->backends, rp_backend_t *) = *backend;
+    }
+    return err;
 }
 
 static bool is_same_socket(const char *a, const char *b)
@@ -366,7 +377,7 @@ static const char *apply(cmd_parms *cmd, rp_backend_t *b, const char *args, cons
     return NULL;
 }
 
-static bool is_same_backend(const rp_backend_t *a, const rp_backend_t *b)
+bool rp_conf_is_same_backend(const rp_backend_t *a, const rp_backend_t *b)
 {
     return rp_conf_is_same_name(a->name, b->name) && is_same_socket(a->uds_path, b->uds_path);
 }
@@ -379,7 +390,7 @@ static const rp_backend_t *find_same(const rp_server_conf_t *conf, const rp_back
     for (i = 0; i < conf->backends->nelts; i++) {
         const rp_backend_t *b = APR_ARRAY_IDX(conf->backends, i, rp_backend_t *);
 
-        if (is_same_backend(b, named) && (!is_named || b->is_named)) {
+        if (rp_conf_is_same_backend(b, named) && (!is_named || b->is_named)) {
             return b;
         }
     }
@@ -396,7 +407,7 @@ static const char *apply_to_all(cmd_parms *cmd, const rp_backend_t *known, const
     for (i = 0; !err && i < backends->nelts; i++) {
         rp_backend_t *b = APR_ARRAY_IDX(backends, i, rp_backend_t *);
 
-        if (is_same_backend(b, known)) {
+        if (rp_conf_is_same_backend(b, known)) {
             err = apply(cmd, b, args, url);
         }
     }

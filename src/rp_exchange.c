@@ -30,7 +30,7 @@ static void set_limits(rp_exchange_t *x, rp_h1_limits_t *limits)
         [RP_BAD_HEADER_START_BODY] = RP_H1_BADHEADER_STARTBODY,
     };
 
-    limits->line_max = x->target->backend->opt.field_size;
+    limits->line_max = x->target->backend ? x->target->backend->opt.field_size : 0; /* 0: known with the member */
     limits->head_max = conf->head_max;
     limits->fields_max = (unsigned)conf->fields_max;
     limits->bad_header = bad_headers[conf->bad_header];

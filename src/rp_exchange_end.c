@@ -30,18 +30,30 @@ static bool is_stale(const rp_exchange_t *x, rp_err_t err)
            (err == RP_E_HEAD_EOF || err == RP_E_HEAD_READ || err == RP_E_SEND);
 }
 
-/* The one retry decision (compat section 0, rows 3 and 4). On true, x is ready
- * for the next attempt. */
-static bool try_again(rp_exchange_t *x, rp_err_t err)
+/* RFC 9110 9.2.1: does no harm wherever it is processed. */
+static bool is_safe(const request_rec *r)
 {
-    if (x->client.head_sent || !rp_up_can_restart(&x->up)) {
-        return false;
-    }
-    if (is_stale(x, err) && (x->up.sent == 0 || is_idempotent(x->r))) {
+    return r->method_number == M_GET || r->method_number == M_OPTIONS || r->method_number == M_TRACE;
+}
+
+/* May another member of the group get the request? */
+static bool is_for_another(const rp_exchange_t *x, rp_err_t err)
+{
+    unsigned flags = rp_err_get(err)->flags;
+
+    return flags & RP_ERR_UNSENT || (flags & RP_ERR_REPLAY && (x->up.sent == 0 || is_safe(x->r)));
+}
+
+/* The one retry decision (compat section 0, rows 3 and 4): the step to go on with, or the end. */
+static rp_step_t decide(rp_exchange_t *x, rp_err_t err)
+{
+    bool can_restart = !x->client.head_sent && rp_up_can_restart(&x->up);
+
+    if (can_restart && is_stale(x, err) && (x->up.sent == 0 || is_idempotent(x->r))) {
         x->wants_fresh = true;
-        return true;
+        return RP_STEP_LEASE;
     }
-    return false;
+    return rp_lb_note_failure(&x->lb, err) && can_restart && is_for_another(x, err) ? RP_STEP_PICK : RP_STEP_END;
 }
 
 static void fill_where(const rp_exchange_t *x, rp_err_where_t *where)
@@ -107,15 +119,21 @@ void rp_exchange_note_fault(rp_exchange_t *x, const rp_fault_t *fault)
 
 rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault)
 {
-    if (try_again(x, fault->err)) {
+    rp_step_t next = decide(x, fault->err);
+
+    if (next != RP_STEP_END) {
         rp_err_where_t where;
 
         fill_where(x, &where);
-        rp_err_log_retried(x->r, RP_E_STALE, fault->rv, &where, fault->detail);
+        rp_err_log_retried(x->r, next == RP_STEP_LEASE ? RP_E_STALE : fault->err, fault->rv, &where, fault->detail);
+        rp_pool_stop_waiting(&x->waiter);
         rp_pool_retire(&x->conn);
+        if (next == RP_STEP_PICK) {
+            rp_exchange_leave_member(x);
+        }
         rp_down_reset(&x->down);
         x->account.attempts++;
-        return RP_STEP_LEASE;
+        return next;
     }
     rp_exchange_note_fault(x, fault);
     rp_pool_retire(&x->conn);
@@ -175,6 +193,7 @@ void rp_exchange_finish(rp_exchange_t *x)
     rp_client_leave(&x->client);
     rp_pool_stop_waiting(&x->waiter);
     rp_pool_retire(&x->conn);
+    rp_exchange_leave_member(x);
     rp_down_free(&x->down);
     if (x->target->is_dynamic) {
         rp_pool_drop_dynamic(&x->target->backend);

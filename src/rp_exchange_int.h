@@ -4,6 +4,7 @@
 
 #include "rp_body.h"
 #include "rp_exchange.h"
+#include "rp_lb.h"
 #include "rp_park.h"
 #include "rp_pool.h"
 #include "rp_reverse.h"
@@ -50,6 +51,9 @@ typedef struct rp_exchange_t {
     unsigned writes_before;    /* client.writes when it half-closed */
     apr_time_t leaving_at;     /* the client has half-closed: it gets what comes until then; 0: it has not */
     rp_err_t late_err;         /* what it means when that wait fails: the pumps may have gone on since */
+    rp_lb_t lb;                /* choice of a member; zero where the target is no group */
+    const char *group_path;    /* path and query behind a member's own path; NULL: no group */
+    apr_uint64_t got_before;   /* down.got when the member was chosen */
     int interims;              /* 1xx heads received in this attempt */
     int result;                /* what the handler returns */
     bool is_http10;            /* force-proxy-request-1.0 */
@@ -81,6 +85,14 @@ rp_step_t rp_exchange_switch(rp_exchange_t *x);
 rp_step_t rp_exchange_run_tunnel(rp_exchange_t *x);
 /* Settle the account of a tunnel, or of a request that might have become one. */
 void rp_exchange_leave_tunnel(rp_exchange_t *x);
+
+/* rp_exchange_pick.c */
+
+/* Choose a member of the target's group and aim the target at it: RP_STEP_LEASE; or
+ * RP_STEP_WAIT, or the end. */
+rp_step_t rp_exchange_pick_member(rp_exchange_t *x);
+/* The attempt with the member is over. Safe without one. */
+void rp_exchange_leave_member(rp_exchange_t *x);
 
 /* rp_exchange_end.c: the one retry decision, the one finaliser. */
 

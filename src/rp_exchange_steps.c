@@ -226,16 +226,22 @@ static void fill_want(rp_exchange_t *x)
 
 static rp_step_t step_pick(rp_exchange_t *x)
 {
-    const rp_backend_t *b = x->target->backend;
+    const rp_backend_t *b;
+    rp_step_t next;
     rp_err_t err;
 
+    if (x->target->group) {
+        next = rp_exchange_pick_member(x);
+        if (next != RP_STEP_LEASE) {
+            return next;
+        }
+    }
+    b = x->target->backend;
     x->account.backend = b->is_dynamic ? apr_pstrdup(x->r->pool, b->name) : b->name;
-    if (b->opt.status_set & (RP_STATUS_DISABLED | RP_STATUS_STOPPED)) {
+    if (!x->target->group && b->opt.status_set & (RP_STATUS_DISABLED | RP_STATUS_STOPPED)) {
         return rp_exchange_fail_with(x, RP_E_BACKEND_OFF);
     }
-    if (!b->opt.reuse) {
-        x->is_closing = true;
-    }
+    x->is_closing = is_single_use(x) || !b->opt.reuse;
     err = rp_exchange_choose_upgrade(x);
     if (err != RP_E_NONE) {
         return rp_exchange_fail_with(x, err);
@@ -289,6 +295,7 @@ static rp_step_t start_attempt(rp_exchange_t *x)
     x->is_reused = rp_conn_get_uses(x->conn) > 0;
     x->parking.is_slow = rp_conn_is_slow(x->conn);
     rp_conn_count_use(x->conn);
+    rp_lb_note_connected(&x->lb);
     note_source_port(x);
     rp_up_start(&x->up, head, len, asks);
     return RP_STEP_SEND;
@@ -455,6 +462,7 @@ static rp_step_t take_head(rp_exchange_t *x)
     apr_table_setn(x->r->notes, "proxy-status", apr_itoa(x->r->pool, x->down.head.status));
     rp_reverse_adopt(x->r, x->target, &x->down.head, &x->down.framing);
     rp_exchange_decline_upgrade(x);
+    rp_lb_note_response(&x->lb, x->down.head.status);
     status = rp_reverse_override(x->r);
     if (status != OK) {
         rp_pool_retire(&x->conn);

@@ -162,6 +162,7 @@ rp_step_t rp_exchange_switch(rp_exchange_t *x)
         return rp_exchange_fail(x, &fault);
     }
     rp_reverse_adopt(x->r, x->target, &x->down.head, &x->down.framing);
+    rp_lb_note_response(&x->lb, HTTP_SWITCHING_PROTOCOLS);
     x->account.answered = apr_time_now();
     x->account.is_tunnel = true;
     /* What went before does not count any more, nor that the client had no more to send. */

@@ -1,4 +1,4 @@
-#include "rp_lint.h"
+#include "rp_lint_int.h"
 
 #include "apr_hash.h"
 #include "apr_lib.h"
@@ -428,6 +428,7 @@ static void check_all(apr_pool_t *p, server_rec *main_server)
     for (lint.s = main_server; lint.s; lint.s = lint.s->next) {
         lint.conf = rp_conf_get_server(lint.s);
         check_server(&lint);
+        rp_lint_check_groups(p, main_server, lint.s);
     }
 }
 

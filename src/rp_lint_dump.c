@@ -1,4 +1,4 @@
-#include "rp_lint.h"
+#include "rp_lint_int.h"
 
 #include "apr_file_io.h"
 #include "apr_strings.h"
@@ -73,6 +73,7 @@ static void print_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
     for (i = 0; i < conf->routes->nelts; i++) {
         print_route(out, p, APR_ARRAY_IDX(conf->routes, i, rp_route_t *));
     }
+    rp_lint_print_groups(out, p, s);
 }
 
 void rp_lint_test_config(apr_pool_t *p, server_rec *s)

@@ -152,6 +152,7 @@ rp_backend_t *rp_pool_hold_dynamic(server_rec *s, const char *scheme, const char
     model.is_dynamic = true;
     model.server = s;
     model.id = -1;
+    model.slot = -1;
     if (opt) {
         model.opt = *opt;
     }

@@ -262,14 +262,12 @@ static rp_group_t *find_group(request_rec *r, const rp_target_t *t)
 {
     const char *name = apr_pstrcat(r->pool, GROUP_PREFIX, t->host, NULL);
 
-    /* "balancer://b$1" names b where $1 starts with a slash. */
-    if (t->route && t->route->group && !strcmp(t->route->group->name, name)) {
-        return t->route->group;
-    }
-    if (t->route && !(t->route->regex && strchr(t->route->target, '$')) &&
-        !(t->route->flags & RP_ROUTE_INTERPOLATE)) {
+    /* The client's path must not become part of the name ("balancer://b" and "/x" make "bx"),
+     * except where the operator wrote $n or ${} into it. */
+    if (t->route && t->route->group && strcmp(t->route->group->name, name) != 0) {
         return NULL;
     }
+    /* By name in the request's server: a virtual host may have its own, or have none. */
     return rp_conf_find_group(rp_conf_get_server(r->server), name);
 }
 

@@ -47,6 +47,7 @@ int rp_status_hook(request_rec *r, int flags)
     if (!rp_conf_get_server(r->server)->status_mode) {
         return DECLINED;
     }
+    rp_status_print_groups(r, flags);
     rp_pool_count(&conns);
     {
         const figure_t figures[] = {

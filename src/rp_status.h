@@ -6,7 +6,7 @@
  * Memory:    none.
  * Blocks?    As writing a response does.
  *
- * The figures are those of the child that answers. In the short form (?auto) they are
+ * The other figures are those of the child that answers. In the short form (?auto) they are
  *   RevProxyChild: pid           RevProxyParked: requests that wait without a thread
  *   RevProxyConnsIdle: pooled    RevProxyConnsLeased: in use by a request
  *   RevProxyWaiting: requests that wait for a connection (max=)
@@ -19,5 +19,11 @@
 
 /* mod_status' optional hook. flags: AP_STATUS_*. */
 int rp_status_hook(request_rec *r, int flags);
+
+/* The members of the groups of the request's server, in mod_proxy's form (compat 18.6): theirs are
+ * the figures of all children. */
+void rp_status_print_groups(request_rec *r, int flags);
+/* "Init Ok ": flags of a member, RP_STATUS_*, in mod_proxy's words (compat 8.1). */
+const char *rp_status_describe(apr_pool_t *p, unsigned status);
 
 #endif

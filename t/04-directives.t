@@ -62,7 +62,7 @@ SKIP: {
 }
 
 # The reference itself.
-my ($ok, $output) = RevProxy->configtest(config => $reference, modules => ['authz_host']);
+my ($ok, $output) = RevProxy->configtest(config => $reference, modules => [qw(authz_host slotmem_shm)]);
 ok $ok, 'configtest accepts reference.conf' or diag $output;
 unlike $output, qr/\brevproxy:(?:warn|error)/, 'without a warning';
 

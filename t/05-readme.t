@@ -78,6 +78,15 @@ is only_in(\@params, @in_readme), '', 'all are in the table';
 is only_in(\@in_readme, @params), '', '... and no others';
 is join(' ', grep { $readme !~ /`$_[`=]/ } $keywords =~ /"(\w+)"/g), '', 'the words of ProxyPass, too';
 
+my $groups = text_of('src/rp_conf_group_param.c');
+$groups =~ s/.*\bparam_t params\[\](.*?)^\};.*/$1/ms or die "no table of balancers' parameters found\n";
+@params = $groups =~ /\{"(\w+)"/g;
+cmp_ok scalar(@params), '>=', 12, 'parameters of balancers found in the source';
+@in_readme = map { names_in($_->[0]) } table('balancer');
+is only_in(\@params, @in_readme), '', 'all are in the table';
+is only_in(\@in_readme, @params), '', '... and no others';
+is join(' ', grep { $reference !~ /\b$_=/ } @params), '', '... and in reference.conf';
+
 # --- environment
 
 my $all = join '', map { text_of($_) } glob 'src/*.c';

@@ -68,7 +68,7 @@ my @mistakes = (
     [ 'ProxyPass / unix:/' . 'x' x 200 . '|http:', 1, qr/worker uds path .* too long/, qr/at most \d+ bytes/ ],
     [ 'ProxyPassMatch ^/(x http://h/', 1, qr/Regular expression could not be compiled/, qr{\^/\(x} ],
     [ 'ProxyPassMatch ~ ^/x http://h/', 1, qr/'~' usage/, qr/without it/ ],
-    [ 'ProxyPass / balancer://b', 1, undef, qr/balancer pools are not in this version/ ],
+    [ 'ProxyPass / balancer://b', 1, undef, qr/balancer:\/\/b needs memory that all children share; add the line: LoadModule slotmem_shm_module/ ],
 
     # places and forms
     [ 'ProxyPass http://h/', 1, qr/needs a path when not defined in a location/, qr/write PATH URL/ ],
@@ -90,7 +90,7 @@ my @mistakes = (
     [ "<ProxyMatch (>\n</ProxyMatch>", 1, qr/Regex could not be compiled/, qr// ],
     [ "<Proxy http://h>\nProxySet timeout=x\n</Proxy>", 2, qr/ProxySet.*Timeout must be/, qr/'timeout=x' is no time.*; http:/ ],
     [ "<Proxy http://h timeot=5>\n</Proxy>", 1, qr/unknown Worker (?:hcheck )?parameter/, qr/did you mean timeout/ ],
-    [ "<Proxy balancer://b>\n</Proxy>", 1, undef, qr/balancer pools are not in this version/ ],
+    [ "<Proxy balancer://b>\n</Proxy>", 1, undef, qr/balancer:\/\/b needs memory that all children share; add the line: LoadModule slotmem_shm_module/ ],
     [ 'ProxySet http://nowhere/ timeout=5', 1, qr/ProxySet can not find 'http:..nowhere.' Worker/, qr/define it first/ ],
     [ "ProxyPass / http://h/\nProxySet http://h/ timeout", 2, qr/Parameter must be in the form 'key=value'/, qr/'timeout'/ ],
 
@@ -120,7 +120,7 @@ my @mistakes = (
     # not here
     [ 'ProxyRemote * http://other:8080', 1, undef, qr/not supported: name the backend itself/ ],
     [ 'NoProxy 10.0.0.0/8', 1, undef, qr/ProxyRemote, which is not supported: remove the line/ ],
-    [ 'BalancerMember balancer://b http://h', 1, undef, qr/BalancerMember: balancer pools are not in this version/ ],
+    [ 'BalancerMember balancer://b http://h', 1, undef, qr/BalancerMember balancer:\/\/b needs memory that all children share; add the line: LoadModule slotmem_shm_module/ ],
     [ 'ProxyHCTemplate t hcmethod=GET', 1, undef, qr/not in this version/ ],
 );
 

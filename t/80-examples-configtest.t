@@ -16,7 +16,7 @@ my %paths = (
     '11-beside-mod_proxy.conf' => [ '/var/www/html' => '%%DOCROOT%%' ],
 );
 # These need no example's line: every module that they may use.
-my %modules = ('reference.conf' => [qw(ssl rewrite headers setenvif env authz_host)]);
+my %modules = ('reference.conf' => [qw(ssl rewrite headers setenvif env authz_host slotmem_shm)]);
 
 my @files = map { m{([^/]+)\z} } sort glob "$RevProxy::TOP/conf-examples/*.conf";
 cmp_ok scalar(@files), '>=', 5, 'there are examples';

@@ -397,7 +397,7 @@ sub start {
     }
     $self->{pid} = $pid;
     $self->{guard} = guard($pid);
-    $self->wait_up(1);
+    $self->wait_up(($self->{ups} || 0) + 1);
     $self->{first_children} = [ sort $self->children ];
     return;
 }
@@ -542,10 +542,10 @@ sub rss_kb {
     return $sum;
 }
 
-=head2 reload_graceful, set_config($text)
+=head2 reload_graceful, start_again, set_config($text)
 
-C<set_config> writes another text for the next reload. C<reload_graceful> returns when the new
-generation serves; the old children may still finish what they do.
+C<set_config> writes another text for the next start. C<reload_graceful> returns when the new
+generation serves; the old children may still finish what they do. C<start_again>: stop and start.
 
 =cut
 
@@ -564,6 +564,13 @@ sub reload_graceful {
     sleep 0.01 while !grep({ !$old{$_} } $self->children) && time < $until;
     $self->{first_children} = [ grep { !$old{$_} } $self->children ];
     return;
+}
+
+sub start_again {
+    my ($self) = @_;
+    my @bad = $self->stop;
+    die "httpd did not stop in order: @bad\n" if @bad;
+    return $self->start;
 }
 
 =head1 CLIENT

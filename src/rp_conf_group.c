@@ -1,0 +1,310 @@
+#include "rp_conf_int.h"
+
+#include "ap_provider.h"
+#include "ap_slotmem.h"
+
+APLOG_USE_MODULE(revproxy);
+
+#define PREFIX "balancer://"
+#define PREFIX_LEN (sizeof(PREFIX) - 1)
+#define NAME_MAX_LEN 95 /* mod_proxy's */
+
+/* "balancer://name" in lower case, without a path. */
+static const char *name_group(cmd_parms *cmd, const char *url, const char **err)
+{
+    size_t n = strlen(url) > PREFIX_LEN ? strcspn(url + PREFIX_LEN, "/?#") : 0;
+    char *name;
+
+    if (ap_cstr_casecmpn(url, PREFIX, PREFIX_LEN) || n == 0) {
+        *err = apr_psprintf(cmd->pool, "'%s' names no balancer: write balancer://name", url);
+        return NULL;
+    }
+    if (PREFIX_LEN + n > NAME_MAX_LEN) {
+        *err = apr_psprintf(cmd->pool, "balancer name (%s) too long: at most %d characters", url,
+                            NAME_MAX_LEN);
+        return NULL;
+    }
+    name = apr_pstrmemdup(cmd->pool, url, PREFIX_LEN + n);
+    ap_str_tolower(name);
+    return name;
+}
+
+static const char *check_memory(cmd_parms *cmd, const char *name)
+{
+    if (ap_lookup_provider(AP_SLOTMEM_PROVIDER_GROUP, "shm", AP_SLOTMEM_PROVIDER_VERSION)) {
+        return NULL;
+    }
+    return apr_psprintf(cmd->pool,
+                        "%s needs memory that all children share; add the line: "
+                        "LoadModule slotmem_shm_module modules/mod_slotmem_shm.so "
+                        "(on Debian: a2enmod slotmem_shm)",
+                        name);
+}
+
+static rp_group_t *find_by_name(const apr_array_header_t *groups, const char *name)
+{
+    int i;
+
+    for (i = 0; i < groups->nelts; i++) {
+        rp_group_t *group = APR_ARRAY_IDX(groups, i, rp_group_t *);
+
+        if (!strcmp(group->name, name)) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+const char *rp_conf_need_group(cmd_parms *cmd, const char *url, rp_group_t **found)
+{
+    apr_array_header_t *groups = rp_conf_of(cmd)->groups;
+    const char *err = NULL;
+    const char *name = name_group(cmd, url, &err);
+    rp_group_t *group;
+
+    if (!err) {
+        err = check_memory(cmd, name);
+    }
+    if (err) {
+        return err;
+    }
+    *found = find_by_name(groups, name);
+    if (*found) {
+        return NULL;
+    }
+    group = apr_pcalloc(cmd->pool, sizeof(*group));
+    group->name = name;
+    group->members = apr_array_make(cmd->pool, 4, sizeof(rp_backend_t *));
+    rp_conf_init_group_options(&group->opt);
+    group->server = cmd->server;
+    group->file = cmd->directive->filename;
+    group->line = cmd->directive->line_num;
+    group->id = -1;
+    APR_ARRAY_PUSH(groups, rp_group_t *) = group;
+    *found = group;
+    return NULL;
+}
+
+const char *rp_conf_set_group(cmd_parms *cmd, const char *url, const char *args, bool is_new_ok)
+{
+    rp_group_t *group;
+    const char *err = NULL, *name = name_group(cmd, url, &err);
+    char *word, *value;
+
+    if (!err && !is_new_ok && !find_by_name(rp_conf_of(cmd)->groups, name)) {
+        err = apr_psprintf(cmd->pool,
+                           "can not find '%s' Balancer: define it first, by <Proxy \"%s\"> ... "
+                           "</Proxy> or a ProxyPass to it",
+                           url, name);
+    }
+    if (!err) {
+        err = rp_conf_need_group(cmd, url, &group);
+    }
+    while (!err && *args) {
+        word = ap_getword_conf(cmd->pool, &args);
+        value = strchr(word, '=');
+        if (!value) {
+            return apr_psprintf(cmd->pool,
+                                "Invalid parameter '%s'. Parameter must be in the form 'key=value'",
+                                word);
+        }
+        *value++ = '\0';
+        err = rp_conf_set_group_param(cmd, &group->opt, word, value);
+        if (err) {
+            err = apr_psprintf(cmd->pool, "%s; %s", err, url);
+        }
+    }
+    return err;
+}
+
+/* ---- members ---- */
+
+/* A BalancerMember line, taken apart. */
+typedef struct member_line_t {
+    const char *group, *url;
+    apr_table_t *params; /* the last value of a key counts */
+} member_line_t;
+
+static const char *read_member(cmd_parms *cmd, member_line_t *line, const char *args)
+{
+    while (*args) {
+        char *word = ap_getword_conf(cmd->pool, &args);
+        char *value = strchr(word, '=');
+
+        if (!line->group) {
+            line->group = word;
+        }
+        else if (!line->url) {
+            line->url = word;
+        }
+        else if (value) {
+            *value++ = '\0';
+            apr_table_setn(line->params, word, value);
+        }
+        else {
+            return apr_psprintf(cmd->pool,
+                                "Invalid BalancerMember parameter. Parameter must be in the form "
+                                "'key=value': '%s' was read",
+                                word);
+        }
+    }
+    if (!line->group || !rp_conf_is_group_url(line->group)) {
+        return "BalancerMember must define balancer name when outside <Proxy > section: write "
+               "balancer://name before the member's URL";
+    }
+    return line->url ? NULL : "BalancerMember must define remote proxy server: write its URL";
+}
+
+static bool is_member(const rp_group_t *group, const rp_backend_t *b)
+{
+    int i;
+
+    for (i = 0; i < group->members->nelts; i++) {
+        if (rp_conf_is_same_backend(APR_ARRAY_IDX(group->members, i, rp_backend_t *), b)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *set_params(cmd_parms *cmd, rp_backend_t *b, const apr_table_t *params)
+{
+    const apr_array_header_t *list = apr_table_elts(params);
+    const char *err = NULL;
+    int i;
+
+    for (i = 0; !err && i < list->nelts; i++) {
+        const apr_table_entry_t *e = &APR_ARRAY_IDX(list, i, apr_table_entry_t);
+
+        err = rp_conf_set_param(cmd->pool, &b->opt, e->key, e->val);
+    }
+    return err;
+}
+
+static const char *add_member(cmd_parms *cmd, const member_line_t *line)
+{
+    rp_group_t *group;
+    rp_backend_t *b;
+    const char *err = rp_conf_need_group(cmd, line->group, &group);
+
+    if (!err && rp_conf_is_group_url(line->url)) {
+        err = apr_psprintf(cmd->pool, "a balancer can not be a member: '%s'", line->url);
+    }
+    if (!err) {
+        err = rp_conf_make_backend(cmd, line->url, 0, &b);
+    }
+    if (!err) {
+        err = set_params(cmd, b, line->params);
+    }
+    if (err) {
+        return err;
+    }
+    if (is_member(group, b)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
+                     "%s:%d: %s is a member of %s already: this line has no effect", b->file,
+                     b->line, b->name, group->name);
+        return NULL;
+    }
+    b->group = group;
+    APR_ARRAY_PUSH(group->members, rp_backend_t *) = b;
+    return NULL;
+}
+
+const char *rp_conf_cmd_member(cmd_parms *cmd, void *dir, const char *args)
+{
+    bool is_inside = rp_conf_find_proxy_section(cmd) != NULL;
+    const char *err = rp_conf_enter(cmd, is_inside ? RP_PLACE_ANY : RP_PLACE_SERVER);
+    member_line_t line = {.group = is_inside ? cmd->path : NULL};
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    line.params = apr_table_make(cmd->pool, 5);
+    err = read_member(cmd, &line, args);
+    if (err) {
+        return err;
+    }
+    err = add_member(cmd, &line);
+    return err ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", err, NULL) : NULL;
+}
+
+/* ---- per server ---- */
+
+const char *rp_conf_cmd_growth(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
+    rp_server_conf_t *conf = rp_conf_of(cmd);
+    apr_int64_t number;
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    if (rp_conf_parse_number(arg, &number) || number < 0 || number > 1000) {
+        return apr_psprintf(cmd->pool,
+                            "BalancerGrowth must be between 0 and 1000; '%s' was read", arg);
+    }
+    conf->balancer_growth = (int)number;
+    conf->balancer_growth_set = true;
+    return NULL;
+}
+
+const char *rp_conf_cmd_persist(cmd_parms *cmd, void *dir, int flag)
+{
+    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
+
+    (void)dir;
+    if (!err) {
+        rp_conf_of(cmd)->balancer_persist = flag != 0;
+    }
+    return err;
+}
+
+const char *rp_conf_cmd_balancer_inherit(cmd_parms *cmd, void *dir, int flag)
+{
+    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
+
+    (void)dir;
+    if (!err) {
+        rp_conf_of(cmd)->balancer_inherit = flag ? RP_ON : RP_OFF;
+    }
+    return err;
+}
+
+/* ---- merge ---- */
+
+apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t *base,
+                                         const apr_array_header_t *add)
+{
+    apr_array_header_t *all = apr_array_make(p, base->nelts + add->nelts, sizeof(rp_group_t *));
+    int i;
+
+    for (i = 0; i < add->nelts; i++) {
+        rp_group_t *own = APR_ARRAY_IDX(add, i, rp_group_t *);
+        const rp_group_t *other = find_by_name(base, own->name);
+
+        if (other) {
+            /* Parameters of both, members of the main server's (compat 2.7). */
+            own = apr_pmemdup(p, own, sizeof(*own));
+            rp_conf_merge_group_options(p, &own->opt, &other->opt);
+            if (own->members->nelts > 0 && other->members->nelts > 0) {
+                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, other->server,
+                             "%s:%d: %s has the members that the main server gives it (%s:%d), the "
+                             "ones given here have no effect: choose another name, or write "
+                             "ProxyPassInherit Off and BalancerInherit Off",
+                             own->file, own->line, own->name, other->file, other->line);
+            }
+            own->members = other->members->nelts > 0 ? other->members : own->members;
+        }
+        APR_ARRAY_PUSH(all, rp_group_t *) = own;
+    }
+    for (i = 0; i < base->nelts; i++) {
+        rp_group_t *group = APR_ARRAY_IDX(base, i, rp_group_t *);
+
+        if (!find_by_name(add, group->name)) {
+            APR_ARRAY_PUSH(all, rp_group_t *) = group;
+        }
+    }
+    return all;
+}

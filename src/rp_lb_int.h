@@ -1,0 +1,64 @@
+/* rp_lb_int: what the files of rp_lb share; nobody else includes it.
+ *
+ * Owns:      declarations only.
+ * Does not:  hold state.
+ * Threads:   the request's.
+ * Memory:    r->pool.
+ * Blocks?    Never.
+ */
+#ifndef RP_LB_INT_H
+#define RP_LB_INT_H
+
+#include "rp_lb.h"
+#include "rp_shm.h"
+
+/* Bits of rp_lb_t.tried. */
+#define RP_LB_TRIED    0x1u /* it cannot have processed the request: again, when nobody else is left */
+#define RP_LB_SENT     0x2u /* it may have: not again */
+#define RP_LB_PASSED   0x4u /* another request is trying it just now */
+
+#define RP_LB_OFF (RP_STATUS_DISABLED | RP_STATUS_STOPPED | RP_STATUS_CHECK_FAILED)
+
+typedef enum { RP_LB_NO, RP_LB_YES, RP_LB_PROBE } rp_lb_use_t;
+
+static inline const rp_backend_t *rp_lb_member(const rp_lb_t *lb, int i)
+{
+    return APR_ARRAY_IDX(lb->group->members, i, const rp_backend_t *);
+}
+
+/* For the environment: this is not the member that the request's session id names, if it has one. */
+void rp_lb_note_changed(const rp_lb_t *lb);
+
+/* ---- rp_lb_error.c ---- */
+
+/* May a request go to this member? Ends its error where its time is over. PROBE: it is in
+ * error, and one request may try it that gets rp_lb_claim. */
+rp_lb_use_t rp_lb_get_use(rp_lb_t *lb, const rp_backend_t *member);
+/* Be the one request that tries it. */
+bool rp_lb_claim(const rp_backend_t *member);
+/* Every member in error: they are all given another chance (forcerecovery). */
+void rp_lb_force_recovery(rp_lb_t *lb);
+/* kind: RP_SHM_FAILED_*; why: for the log. */
+void rp_lb_mark_error(rp_lb_t *lb, int kind, const char *why);
+/* The member that this request tried in spite of its error is well. */
+void rp_lb_end_error(rp_lb_t *lb);
+
+/* ---- rp_lb_walk.c ---- */
+
+/* Index of the member that the group's method chooses, -1: none is usable. Sets lb->is_probe. */
+int rp_lb_walk(rp_lb_t *lb);
+
+/* ---- rp_lb_sticky.c ---- */
+
+/* Values for stickycookie=, one for each member. */
+const char *const *rp_lb_make_tokens(apr_pool_t *p, const rp_group_t *group);
+/* Read the session id of the request. */
+void rp_lb_read_session(rp_lb_t *lb);
+/* Index of the usable member of the session, -1: none. Sets lb->is_probe. */
+int rp_lb_find_session(rp_lb_t *lb);
+/* Does any member have the session's route? */
+bool rp_lb_knows_session(const rp_lb_t *lb);
+/* Give the client our own cookie if it does not have the right one. */
+void rp_lb_set_cookie(rp_lb_t *lb);
+
+#endif

@@ -1,0 +1,254 @@
+#include "rp_lb_int.h"
+
+#include <string.h>
+
+#include "apr_escape.h"
+#include "apr_lib.h"
+#include "apr_siphash.h"
+#include "apr_strings.h"
+#include "http_protocol.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* ---- where ids are ---- */
+
+/* The value behind "name=", anywhere in the URL (compat 9.1); NULL: none. */
+static const char *find_parameter(const rp_lb_t *lb, const char *name)
+{
+    const char *ends = lb->group->opt.scolon_ends ? ";?&" : "?&";
+    size_t n = strlen(name);
+    const char *at;
+
+    for (at = n ? strstr(lb->url, name) : NULL; at; at = strstr(at + 1, name)) {
+        if (at[n] == '=' && at[n + 1]) {
+            at += n + 1;
+            at += strspn(at, ends);
+            return *at ? apr_pstrmemdup(lb->r->pool, at, strcspn(at, ends)) : NULL;
+        }
+    }
+    return NULL;
+}
+
+static bool begins_cookie(const char *all, const char *at)
+{
+    return at == all || at[-1] == ';' || at[-1] == ',' || apr_isspace(at[-1]);
+}
+
+/* The value of a cookie, to ';' or ','; NULL: none. */
+static const char *find_cookie(const rp_lb_t *lb, const char *name)
+{
+    const char *all = apr_table_get(lb->r->headers_in, "Cookie");
+    size_t n = strlen(name);
+    const char *at, *value;
+
+    for (at = all && n ? strstr(all, name) : NULL; at; at = strstr(at + 1, name)) {
+        if (!begins_cookie(all, at)) {
+            continue;
+        }
+        for (value = at + n; apr_isspace(*value); value++) {
+        }
+        if (value[0] == '=' && value[1]) {
+            value++;
+            return apr_pstrmemdup(lb->r->pool, value, strcspn(value, ";,"));
+        }
+    }
+    return NULL;
+}
+
+static void read_id(rp_lb_t *lb)
+{
+    const rp_group_options_t *opt = &lb->group->opt;
+    const char *id = find_parameter(lb, opt->sticky_path);
+    const char *name = opt->sticky_path;
+
+    if (!id) {
+        id = find_cookie(lb, opt->sticky);
+        name = opt->sticky;
+    }
+    /* The route is what is behind the first separator (compat 9.2). */
+    if (id && opt->separator) {
+        id = strchr(id, opt->separator);
+        id = id ? id + 1 : NULL;
+    }
+    lb->session = id;
+    lb->session_name = id ? name : NULL;
+}
+
+static void read_own_cookie(rp_lb_t *lb)
+{
+    const char *value = find_cookie(lb, lb->group->opt.sticky_cookie);
+    int i;
+
+    for (i = 0; value && lb->group->tokens && i < lb->group->members->nelts; i++) {
+        if (!strcmp(value, lb->group->tokens[i])) {
+            lb->own_session = rp_lb_member(lb, i);
+        }
+    }
+}
+
+void rp_lb_read_session(rp_lb_t *lb)
+{
+    if (lb->group->opt.sticky && *lb->group->opt.sticky) {
+        read_id(lb);
+    }
+    if (lb->group->opt.sticky_cookie) {
+        read_own_cookie(lb);
+    }
+}
+
+/* ---- whose they are ---- */
+
+static bool has_text(const rp_backend_t *member, rp_shm_text_t which, const char *text)
+{
+    char own[RP_SHM_TEXT];
+
+    rp_shm_get_text(member, which, own);
+    return own[0] && !strcmp(own, text);
+}
+
+static bool is_usable(rp_lb_t *lb, int i)
+{
+    const rp_backend_t *member = rp_lb_member(lb, i);
+
+    if (lb->tried[i]) {
+        return false;
+    }
+    switch (rp_lb_get_use(lb, member)) {
+    case RP_LB_YES:
+        return true;
+    case RP_LB_PROBE:
+        lb->is_probe = rp_lb_claim(member);
+        return lb->is_probe;
+    default:
+        return false;
+    }
+}
+
+/* Index of a usable member with this route, or with that of its redirect; standbys last (compat 9.3, 9.4).
+ * depth: how many redirects may follow. */
+static int find_route(rp_lb_t *lb, const char *route, int depth)
+{
+    char redirect[RP_SHM_TEXT];
+    int i, found, n = lb->group->members->nelts;
+    unsigned pass;
+
+    for (i = 0; i < 2 * n; i++) {
+        const rp_backend_t *member = rp_lb_member(lb, i % n);
+
+        pass = i < n ? 0 : RP_STATUS_STANDBY;
+        if (((unsigned)rp_shm_get(member, RP_SHM_STATUS) & RP_STATUS_STANDBY) != pass ||
+            !has_text(member, RP_SHM_ROUTE, route)) {
+            continue;
+        }
+        if (is_usable(lb, i % n)) {
+            return i % n;
+        }
+        rp_shm_get_text(member, RP_SHM_REDIRECT, redirect);
+        found = redirect[0] && depth > 0 ? find_route(lb, redirect, depth - 1) : -1;
+        if (found >= 0) {
+            return found;
+        }
+    }
+    return -1;
+}
+
+static int find_own(rp_lb_t *lb)
+{
+    int i;
+
+    for (i = 0; i < lb->group->members->nelts; i++) {
+        if (rp_lb_member(lb, i) == lb->own_session && is_usable(lb, i)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int rp_lb_find_session(rp_lb_t *lb)
+{
+    int found = -1;
+
+    lb->is_probe = false;
+    if (lb->own_session) {
+        found = find_own(lb);
+    }
+    if (found < 0 && lb->session && *lb->session) {
+        found = find_route(lb, lb->session, lb->group->members->nelts - 1);
+        if (found >= 0 && !has_text(rp_lb_member(lb, found), RP_SHM_ROUTE, lb->session)) {
+            rp_lb_note_changed(lb);
+        }
+    }
+    return found;
+}
+
+bool rp_lb_knows_session(const rp_lb_t *lb)
+{
+    int i;
+
+    for (i = 0; lb->session && i < lb->group->members->nelts; i++) {
+        if (has_text(rp_lb_member(lb, i), RP_SHM_ROUTE, lb->session)) {
+            return true;
+        }
+    }
+    return lb->own_session != NULL;
+}
+
+/* ---- our own cookie ---- */
+
+/* Any text to a key: the cookie's value must not tell the members' names, and nobody shall make
+ * one for a member that he was not given. */
+static void make_key(const rp_group_t *group, unsigned char key[APR_SIPHASH_KSIZE])
+{
+    static const unsigned char fixed[2][APR_SIPHASH_KSIZE] = {"stickysecret: 1", "stickysecret: 2"};
+    const char *text = group->opt.sticky_secret;
+
+    if (!text) {
+        memcpy(key, rp_shm_get_secret(), APR_SIPHASH_KSIZE);
+        return;
+    }
+    apr_siphash48_auth(key, text, strlen(text), fixed[0]);
+    apr_siphash48_auth(key + APR_SIPHASH_DSIZE, text, strlen(text), fixed[1]);
+}
+
+static const char *make_token(apr_pool_t *p, const unsigned char key[APR_SIPHASH_KSIZE], const rp_group_t *group,
+                              const rp_backend_t *member)
+{
+    unsigned char mac[2 * APR_SIPHASH_DSIZE];
+    const char *name = apr_pstrcat(p, "1|", group->name, "|", member->name, "|",
+                                   member->uds_path ? member->uds_path : "", NULL);
+    char *other = apr_pstrdup(p, name);
+
+    other[0] = '2';
+    apr_siphash48_auth(mac, name, strlen(name), key);
+    apr_siphash48_auth(mac + APR_SIPHASH_DSIZE, other, strlen(other), key);
+    return apr_pescape_hex(p, mac, sizeof(mac), 0);
+}
+
+const char *const *rp_lb_make_tokens(apr_pool_t *p, const rp_group_t *group)
+{
+    const char **tokens = apr_pcalloc(p, ((apr_size_t)group->members->nelts + 1) * sizeof(*tokens));
+    unsigned char key[APR_SIPHASH_KSIZE];
+    int i;
+
+    make_key(group, key);
+    for (i = 0; i < group->members->nelts; i++) {
+        tokens[i] = make_token(p, key, group, APR_ARRAY_IDX(group->members, i, const rp_backend_t *));
+    }
+    return tokens;
+}
+
+void rp_lb_set_cookie(rp_lb_t *lb)
+{
+    const rp_group_t *group = lb->group;
+    bool is_tls = !strcmp(ap_run_http_scheme(lb->r), "https");
+    int i;
+
+    for (i = 0; i < group->members->nelts; i++) {
+        if (rp_lb_member(lb, i) == lb->member) {
+            apr_table_addn(lb->r->headers_out, "Set-Cookie",
+                           apr_pstrcat(lb->r->pool, group->opt.sticky_cookie, "=", group->tokens[i],
+                                       "; Path=/; HttpOnly; SameSite=Lax", is_tls ? "; Secure" : "", NULL));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+#include "rp_lb_int.h"
+
+#include "ap_provider.h"
+#include "mod_revproxy.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* Members by index. */
+typedef struct list_t {
+    int *index;
+    int count;
+} list_t;
+
+/* One walk over the members of one lbset. */
+typedef struct walk_t {
+    rp_lb_t *lb;
+    bool takes_all; /* the method looks at every usable member */
+    list_t normal, spares, standbys;
+    int unusable;   /* normal members that spares may stand in for */
+    apr_int64_t highest;
+} walk_t;
+
+/* ---- what methods see ---- */
+
+static apr_int64_t get_figure(const revproxy_candidate_t *c, revproxy_figure_t which)
+{
+    switch (which) {
+    case REVPROXY_FIGURE_STATE:
+        return rp_shm_get(c->member, RP_SHM_STATE);
+    case REVPROXY_FIGURE_BUSY:
+        return rp_shm_count_busy(c->member);
+    case REVPROXY_FIGURE_ELECTED:
+        return rp_shm_get(c->member, RP_SHM_ELECTED);
+    case REVPROXY_FIGURE_SENT:
+        return rp_shm_get(c->member, RP_SHM_SENT);
+    case REVPROXY_FIGURE_RECEIVED:
+        return rp_shm_get(c->member, RP_SHM_RECEIVED);
+    case REVPROXY_FIGURE_LATENCY:
+        return rp_shm_get(c->member, RP_SHM_LATENCY);
+    }
+    return 0;
+}
+
+static apr_int64_t add_state(const revproxy_candidate_t *c, apr_int64_t delta)
+{
+    return rp_shm_add(c->member, RP_SHM_STATE, delta);
+}
+
+static const char *get_key(const rp_lb_t *lb)
+{
+    const char *err = NULL, *key = NULL;
+
+    if (lb->group->opt.hash_key) {
+        key = ap_expr_str_exec(lb->r, lb->group->opt.hash_key, &err);
+        if (err) {
+            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, lb->r, "%s: hashkey= failed: %s", lb->group->name, err);
+        }
+    }
+    return key ? key : lb->r->uri;
+}
+
+/* Which entry of list the method chooses, -1: none. */
+static int choose(rp_lb_t *lb, const revproxy_lbmethod_t *method, const list_t *list)
+{
+    static const revproxy_lb_calls_t calls = {get_figure, add_state};
+    apr_pool_t *p = lb->r->pool;
+    revproxy_candidate_t *candidates = apr_palloc(p, (apr_size_t)list->count * sizeof(*candidates));
+    revproxy_choice_t choice = {lb->r, lb->group->name, get_key(lb), candidates, list->count, &calls};
+    int i;
+
+    for (i = 0; i < list->count; i++) {
+        const rp_backend_t *b = rp_lb_member(lb, list->index[i]);
+
+        candidates[i] = (revproxy_candidate_t){b->name, rp_shm_get_id(b), (int)rp_shm_get(b, RP_SHM_WEIGHT), b};
+    }
+    i = method->choose(&choice);
+    return i >= 0 && i < list->count ? list->index[i] : -1;
+}
+
+/* ---- the walk ---- */
+
+static void add(list_t *list, int index)
+{
+    list->index[list->count++] = index;
+}
+
+static void init_list(rp_lb_t *lb, list_t *list)
+{
+    list->index = apr_palloc(lb->r->pool, (apr_size_t)lb->group->members->nelts * sizeof(int));
+    list->count = 0;
+}
+
+static bool may_use(const walk_t *w, int i)
+{
+    return !w->lb->tried[i] && rp_lb_get_use(w->lb, rp_lb_member(w->lb, i)) != RP_LB_NO;
+}
+
+static void sort_in(walk_t *w, int i)
+{
+    unsigned status = (unsigned)rp_shm_get(rp_lb_member(w->lb, i), RP_SHM_STATUS);
+    bool is_normal = !(status & (RP_STATUS_SPARE | RP_STATUS_STANDBY));
+    bool is_usable;
+
+    if (w->takes_all) {
+        if (may_use(w, i)) {
+            add(&w->normal, i);
+        }
+        return;
+    }
+    is_usable = !(status & RP_STATUS_DRAIN) && may_use(w, i);
+    if (!is_usable) {
+        w->unusable += is_normal;
+        return;
+    }
+    add(is_normal ? &w->normal : status & RP_STATUS_SPARE ? &w->spares : &w->standbys, i);
+}
+
+/* Candidates of one lbset: its normal members and as many spares as members are missing, which
+ * then compete with them; else its standbys (compat 8.3). */
+static const list_t *collect(walk_t *w, apr_int64_t lbset)
+{
+    int i;
+
+    w->normal.count = w->spares.count = w->standbys.count = w->unusable = 0;
+    for (i = 0; i < w->lb->group->members->nelts; i++) {
+        apr_int64_t own = rp_shm_get(rp_lb_member(w->lb, i), RP_SHM_LBSET);
+
+        w->highest = own > w->highest ? own : w->highest;
+        if (own == lbset || w->takes_all) {
+            sort_in(w, i);
+        }
+    }
+    for (i = 0; i < w->spares.count && i < w->unusable; i++) {
+        add(&w->normal, w->spares.index[i]);
+    }
+    return w->normal.count ? &w->normal : &w->standbys;
+}
+
+static int walk_sets(rp_lb_t *lb, const revproxy_lbmethod_t *method)
+{
+    walk_t w = {.lb = lb, .takes_all = method->flags & REVPROXY_LB_ALL_MEMBERS};
+    const list_t *list;
+    apr_int64_t lbset;
+    int found = -1;
+
+    init_list(lb, &w.normal);
+    init_list(lb, &w.spares);
+    init_list(lb, &w.standbys);
+    for (lbset = 0; found < 0 && lbset <= w.highest; lbset++) {
+        list = collect(&w, lbset);
+        found = list->count ? choose(lb, method, list) : -1;
+    }
+    return found;
+}
+
+/* Members that cannot have processed the request may get it again, when nobody else is left. */
+static bool give_second_chance(rp_lb_t *lb)
+{
+    bool any = false;
+    int i;
+
+    for (i = 0; i < lb->group->members->nelts; i++) {
+        any = any || lb->tried[i] == RP_LB_TRIED;
+        lb->tried[i] &= (unsigned char)~RP_LB_TRIED;
+    }
+    return any;
+}
+
+int rp_lb_walk(rp_lb_t *lb)
+{
+    const revproxy_lbmethod_t *method =
+        ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, lb->group->opt.method, REVPROXY_LBMETHOD_VERSION);
+    int found;
+
+    lb->is_probe = false;
+    for (;;) {
+        found = walk_sets(lb, method);
+        if (found < 0 && give_second_chance(lb)) {
+            found = walk_sets(lb, method);
+        }
+        if (found < 0 || rp_lb_get_use(lb, rp_lb_member(lb, found)) != RP_LB_PROBE) {
+            return found;
+        }
+        lb->is_probe = rp_lb_claim(rp_lb_member(lb, found));
+        if (lb->is_probe) {
+            return found;
+        }
+        lb->tried[found] |= RP_LB_PASSED;
+    }
+}

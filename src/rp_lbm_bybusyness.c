@@ -1,0 +1,25 @@
+#include "rp_lbm.h"
+
+/* The least busy; among equals as byrequests does. */
+static int choose(const revproxy_choice_t *choice)
+{
+    apr_int64_t total = 0, most = 0, least = 0, state, busy;
+    int i, best = -1;
+
+    for (i = 0; i < choice->count; i++) {
+        const revproxy_candidate_t *c = &choice->candidates[i];
+
+        state = choice->calls->add_state(c, c->weight);
+        busy = choice->calls->get(c, REVPROXY_FIGURE_BUSY);
+        total += c->weight;
+        if (best < 0 || busy < least || (busy == least && state > most)) {
+            best = i;
+            least = busy;
+            most = state;
+        }
+    }
+    choice->calls->add_state(&choice->candidates[best], -total);
+    return best;
+}
+
+const revproxy_lbmethod_t rp_lbm_bybusyness = {0, choose};

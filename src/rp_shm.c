@@ -1,0 +1,476 @@
+#include "rp_shm_int.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "ap_provider.h"
+#include "ap_slotmem.h"
+#include "apr_hash.h"
+#include "apr_siphash.h"
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_main.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* With BalancerPersist the number of slots is rounded up to this, because the provider finds a
+ * file of another size useless. */
+#define PERSIST_STEP 32
+
+/* A child's place in the counts of requests in flight. */
+typedef struct row_t {
+    apr_int64_t pid; /* 0: free */
+} row_t;
+
+/* All set by the parent before there are children, but own_row, which each child sets for itself. */
+static rp_shm_slot_t **slots;
+static apr_uint32_t **busy; /* busy[slot][row] */
+static row_t **rows;
+static unsigned slot_count, row_count; /* busy has one row more, for children without a row */
+static unsigned own_row;
+
+/* ---- numbers ---- */
+
+static apr_int64_t *find(const rp_backend_t *member, rp_shm_number_t which)
+{
+    AP_DEBUG_ASSERT(member->slot >= 0 && (unsigned)member->slot < slot_count);
+    return &slots[member->slot]->number[which];
+}
+
+apr_int64_t rp_shm_get(const rp_backend_t *member, rp_shm_number_t which)
+{
+    return __atomic_load_n(find(member, which), __ATOMIC_RELAXED);
+}
+
+void rp_shm_set(const rp_backend_t *member, rp_shm_number_t which, apr_int64_t value)
+{
+    __atomic_store_n(find(member, which), value, __ATOMIC_RELAXED);
+}
+
+apr_int64_t rp_shm_add(const rp_backend_t *member, rp_shm_number_t which, apr_int64_t delta)
+{
+    return __atomic_add_fetch(find(member, which), delta, __ATOMIC_RELAXED);
+}
+
+bool rp_shm_swap(const rp_backend_t *member, rp_shm_number_t which, apr_int64_t expected, apr_int64_t value)
+{
+    return __atomic_compare_exchange_n(find(member, which), &expected, value, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+unsigned rp_shm_change_status(const rp_backend_t *member, unsigned set, unsigned clear)
+{
+    apr_int64_t *status = find(member, RP_SHM_STATUS);
+    apr_int64_t was = __atomic_fetch_or(status, (apr_int64_t)set, __ATOMIC_ACQ_REL);
+
+    if (clear) {
+        was = __atomic_fetch_and(status, ~(apr_int64_t)clear, __ATOMIC_ACQ_REL);
+    }
+    return (unsigned)was;
+}
+
+/* ---- texts ---- */
+
+/* More looks than a writer of eight words can outlast, unless it died. */
+#define LOOKS 1000
+
+void rp_shm_get_text(const rp_backend_t *member, rp_shm_text_t which, char text[RP_SHM_TEXT])
+{
+    const rp_shm_words_t *from = &slots[member->slot]->text[which];
+    apr_uint64_t word[RP_SHM_WORDS];
+    apr_uint32_t before, after;
+    int looks;
+    size_t i;
+
+    for (looks = 0; looks < LOOKS; looks++) {
+        before = __atomic_load_n(&from->version, __ATOMIC_ACQUIRE);
+        for (i = 0; i < RP_SHM_WORDS; i++) {
+            word[i] = __atomic_load_n(&from->word[i], __ATOMIC_ACQUIRE);
+        }
+        after = __atomic_load_n(&from->version, __ATOMIC_RELAXED);
+        if (before == after && before % 2 == 0) {
+            memcpy(text, word, RP_SHM_TEXT);
+            text[RP_SHM_TEXT - 1] = '\0';
+            return;
+        }
+    }
+    text[0] = '\0';
+}
+
+/* All of text's array is filled, so that two equal texts have equal bytes. */
+static void fill_text(char to[RP_SHM_TEXT], const char *text)
+{
+    memset(to, 0, RP_SHM_TEXT);
+    apr_cpystrn(to, text, RP_SHM_TEXT);
+}
+
+static void write_words(rp_shm_words_t *to, const char *text)
+{
+    apr_uint64_t word[RP_SHM_WORDS];
+    apr_uint32_t odd = __atomic_load_n(&to->version, __ATOMIC_RELAXED) | 1;
+    size_t i;
+
+    fill_text((char *)word, text);
+    __atomic_store_n(&to->version, odd, __ATOMIC_RELEASE);
+    for (i = 0; i < RP_SHM_WORDS; i++) {
+        __atomic_store_n(&to->word[i], word[i], __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&to->version, odd + 1, __ATOMIC_RELEASE);
+}
+
+void rp_shm_set_text(const rp_backend_t *member, rp_shm_text_t which, const char *text)
+{
+    write_words(&slots[member->slot]->text[which], text);
+}
+
+/* ---- requests in flight ---- */
+
+static apr_uint32_t *find_busy(const rp_backend_t *member)
+{
+    return &busy[member->slot][own_row];
+}
+
+void rp_shm_enter(const rp_backend_t *member)
+{
+    (void)__atomic_fetch_add(find_busy(member), 1, __ATOMIC_RELAXED);
+}
+
+void rp_shm_leave(const rp_backend_t *member)
+{
+    (void)__atomic_fetch_sub(find_busy(member), 1, __ATOMIC_RELAXED);
+}
+
+/* Children take the lowest free row, so few are in use; a sum is right at any time, where a
+ * total kept beside it would not be when a child is killed between the two. */
+unsigned rp_shm_count_busy(const rp_backend_t *member)
+{
+    const apr_uint32_t *counts = busy[member->slot];
+    unsigned i, used = (unsigned)__atomic_load_n(&rows[row_count]->pid, __ATOMIC_RELAXED);
+    unsigned sum = __atomic_load_n(&counts[row_count], __ATOMIC_RELAXED);
+
+    for (i = 0; i < used && i < row_count; i++) {
+        sum += __atomic_load_n(&counts[i], __ATOMIC_RELAXED);
+    }
+    return sum;
+}
+
+/* The last row's pid is no pid: it says how many rows have ever been used. */
+static void raise_used_rows(unsigned used)
+{
+    apr_int64_t *most = &rows[row_count]->pid;
+    apr_int64_t was = __atomic_load_n(most, __ATOMIC_RELAXED);
+
+    while (was < (apr_int64_t)used &&
+           !__atomic_compare_exchange_n(most, &was, (apr_int64_t)used, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+}
+
+void rp_shm_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    unsigned i;
+
+    (void)pchild;
+    for (i = 0; i < row_count; i++) {
+        apr_int64_t none = 0;
+
+        if (__atomic_compare_exchange_n(&rows[i]->pid, &none, (apr_int64_t)getpid(), false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) {
+            own_row = i;
+            raise_used_rows(i + 1);
+            return;
+        }
+    }
+    own_row = row_count;
+    if (row_count > 0) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "more children than ServerLimit says: if this one is killed, its requests in flight stay counted");
+    }
+}
+
+static void clear_row(server_rec *s, unsigned row)
+{
+    unsigned i, left = 0;
+
+    for (i = 0; i < slot_count; i++) {
+        left += __atomic_exchange_n(&busy[i][row], 0, __ATOMIC_RELAXED);
+    }
+    if (left) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "child %ld ended with %u requests in flight: not counted any more",
+                     (long)rows[row]->pid, left);
+    }
+    __atomic_store_n(&rows[row]->pid, 0, __ATOMIC_RELEASE);
+}
+
+void rp_shm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot, mpm_child_status status)
+{
+    unsigned i;
+
+    (void)gen;
+    (void)slot;
+    for (i = 0; status == MPM_CHILD_EXITED && i < row_count; i++) {
+        if (__atomic_load_n(&rows[i]->pid, __ATOMIC_ACQUIRE) == (apr_int64_t)pid) {
+            clear_row(s, i);
+        }
+    }
+}
+
+/* ---- names ---- */
+
+static void make_key(const char *name, apr_uint64_t key[2])
+{
+    static const unsigned char fixed[2][APR_SIPHASH_KSIZE] = {"mod_revproxy: 1", "mod_revproxy: 2"};
+
+    key[0] = apr_siphash24(name, strlen(name), fixed[0]);
+    key[1] = apr_siphash24(name, strlen(name), fixed[1]);
+}
+
+apr_uint64_t rp_shm_get_id(const rp_backend_t *member)
+{
+    return slots[member->slot]->key[0];
+}
+
+/* What a server is known by, wherever it stands in the file. */
+static const char *describe_server(apr_pool_t *p, const server_rec *s)
+{
+    const char *text = "main";
+    const server_addr_rec *a;
+
+    if (!s->is_virtual) {
+        return text;
+    }
+    text = apr_psprintf(p, "%s:%u", s->server_hostname ? s->server_hostname : "", s->port);
+    for (a = s->addrs; a; a = a->next) {
+        text = apr_psprintf(p, "%s %s:%u", text, a->virthost, a->host_port);
+    }
+    return text;
+}
+
+/* Servers that nothing tells apart are counted. */
+static apr_hash_t *name_servers(apr_pool_t *p, const server_rec *s)
+{
+    apr_hash_t *names = apr_hash_make(p), *seen = apr_hash_make(p);
+
+    for (; s; s = s->next) {
+        const char *name = describe_server(p, s);
+        int *count = apr_hash_get(seen, name, APR_HASH_KEY_STRING);
+
+        if (!count) {
+            count = apr_pcalloc(p, sizeof(*count));
+            apr_hash_set(seen, name, APR_HASH_KEY_STRING, count);
+        }
+        ++*count;
+        apr_hash_set(names, apr_pmemdup(p, &s, sizeof(s)), sizeof(s), apr_psprintf(p, "%s #%d", name, *count));
+    }
+    return names;
+}
+
+/* ---- the memory ---- */
+
+typedef struct setup_t {
+    apr_pool_t *pconf, *ptemp;
+    server_rec *main;
+    const ap_slotmem_provider_t *provider;
+    apr_array_header_t *members; /* rp_backend_t *, each once */
+    apr_hash_t *names;           /* of servers */
+    bool persists;
+    const rp_shm_slot_t *kept;
+    unsigned kept_count;
+} setup_t;
+
+static bool is_persistent(const server_rec *s)
+{
+    return rp_conf_get_server(s)->balancer_persist;
+}
+
+/* Every member of every group, each once; returns the number of slots to add for growth. */
+static int collect_members(setup_t *setup)
+{
+    const apr_array_header_t *groups = rp_conf_get_groups();
+    int i, k, growth = 0;
+
+    for (i = 0; i < groups->nelts; i++) {
+        const rp_group_t *group = APR_ARRAY_IDX(groups, i, const rp_group_t *);
+
+        for (k = 0; k < group->members->nelts; k++) {
+            rp_backend_t *b = APR_ARRAY_IDX(group->members, k, rp_backend_t *);
+
+            if (b->slot < 0) {
+                b->slot = setup->members->nelts;
+                APR_ARRAY_PUSH(setup->members, rp_backend_t *) = b;
+                setup->persists |= is_persistent(b->server);
+            }
+        }
+        growth += group->opt.growth;
+    }
+    return growth;
+}
+
+static apr_status_t create(const setup_t *setup, const char *name, apr_size_t size, unsigned n, void ***items)
+{
+    bool persists = setup->persists && !strcmp(name, "revproxy-members");
+    ap_slotmem_instance_t *memory;
+    apr_status_t rv = setup->provider->create(&memory, name, (size + 7) / 8 * 8, n,
+                                              persists ? AP_SLOTMEM_TYPE_PERSIST : 0, setup->pconf);
+    unsigned i;
+
+    *items = apr_pcalloc(setup->pconf, n * sizeof(**items));
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        rv = setup->provider->dptr(memory, i, &(*items)[i]);
+    }
+    return rv;
+}
+
+static void fill_from_file(rp_shm_slot_t *slot, const rp_backend_t *b)
+{
+    const char *const texts[RP_SHM_TEXTS] = {b->opt.route, b->opt.redirect};
+    int i;
+
+    slot->file_status = b->opt.status_set & ~b->opt.status_clear;
+    slot->file_weight = b->opt.loadfactor;
+    slot->file_lbset = b->opt.lbset;
+    slot->number[RP_SHM_STATUS] = slot->file_status;
+    slot->number[RP_SHM_WEIGHT] = slot->file_weight;
+    slot->number[RP_SHM_LBSET] = slot->file_lbset;
+    for (i = 0; i < RP_SHM_TEXTS; i++) {
+        fill_text(slot->file_text[i], texts[i]);
+        write_words(&slot->text[i], texts[i]);
+    }
+}
+
+static const rp_shm_slot_t *find_kept(const setup_t *setup, const apr_uint64_t key[2])
+{
+    unsigned i;
+
+    for (i = 0; i < setup->kept_count; i++) {
+        const rp_shm_slot_t *old = &setup->kept[i];
+
+        if (old->magic == RP_SHM_MAGIC && old->key[0] == key[0] && old->key[1] == key[1]) {
+            return old;
+        }
+    }
+    return NULL;
+}
+
+static void fill_slot(const setup_t *setup, const rp_backend_t *b, bool is_start)
+{
+    rp_shm_slot_t *slot = slots[b->slot];
+    const rp_shm_slot_t *old;
+    const char *server = apr_hash_get(setup->names, &b->server, sizeof(b->server));
+
+    memset(slot, 0, sizeof(*slot));
+    make_key(apr_psprintf(setup->ptemp, "%s|%s|%s|%s", server, b->group->name, b->name,
+                          b->uds_path ? b->uds_path : ""),
+             slot->key);
+    fill_from_file(slot, b);
+    old = find_kept(setup, slot->key);
+    if (old && (!is_start || is_persistent(b->server))) {
+        rp_shm_adopt(slot, old);
+    }
+    __atomic_store_n(&slot->magic, RP_SHM_MAGIC, __ATOMIC_RELEASE);
+}
+
+static void fill_slots(setup_t *setup)
+{
+    bool is_start;
+    unsigned n;
+    int i;
+
+    setup->kept = rp_shm_get_kept(setup->main, &setup->kept_count);
+    is_start = setup->kept == NULL;
+    if (is_start) {
+        /* What the provider has read from its file, if anything. */
+        rp_shm_slot_t *copy = apr_palloc(setup->ptemp, slot_count * sizeof(*copy));
+
+        for (n = 0; n < slot_count; n++) {
+            copy[n] = *slots[n];
+        }
+        setup->kept = copy;
+        setup->kept_count = slot_count;
+    }
+    for (n = 0; n < slot_count; n++) {
+        memset(slots[n], 0, sizeof(*slots[n]));
+    }
+    for (i = 0; i < setup->members->nelts; i++) {
+        fill_slot(setup, APR_ARRAY_IDX(setup->members, i, const rp_backend_t *), is_start);
+    }
+}
+
+/* Old generations may still be ending beside the new one. */
+static unsigned count_rows(void)
+{
+    int limit = 0;
+
+    (void)ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
+    return (unsigned)(limit > 0 ? limit : 1) + 8;
+}
+
+static apr_status_t create_all(const setup_t *setup, int growth)
+{
+    apr_size_t row_size;
+    apr_status_t rv;
+
+    slot_count = (unsigned)(setup->members->nelts + growth);
+    if (setup->persists) {
+        slot_count = (slot_count + PERSIST_STEP - 1) / PERSIST_STEP * PERSIST_STEP;
+    }
+    row_count = count_rows();
+    row_size = (row_count + 1) * sizeof(apr_uint32_t);
+    rv = create(setup, "revproxy-members", sizeof(rp_shm_slot_t), slot_count, (void ***)&slots);
+    if (rv == APR_SUCCESS) {
+        rv = create(setup, "revproxy-busy", row_size, slot_count, (void ***)&busy);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = create(setup, "revproxy-children", sizeof(row_t), row_count + 1, (void ***)&rows);
+    }
+    return rv;
+}
+
+static bool needs_secret(void)
+{
+    const apr_array_header_t *groups = rp_conf_get_groups();
+    int i;
+
+    for (i = 0; i < groups->nelts; i++) {
+        const rp_group_t *group = APR_ARRAY_IDX(groups, i, const rp_group_t *);
+
+        if (group->opt.sticky_cookie && !group->opt.sticky_secret) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int rp_shm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+{
+    setup_t setup = {.pconf = pconf, .ptemp = ptemp, .main = main_server};
+    apr_status_t rv;
+    int growth;
+
+    (void)plog;
+    slot_count = row_count = own_row = 0;
+    /* httpd reads its configuration twice when it starts. */
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;
+    }
+    setup.members = apr_array_make(ptemp, 8, sizeof(rp_backend_t *));
+    growth = collect_members(&setup);
+    if (setup.members->nelts == 0) {
+        return OK;
+    }
+    setup.provider = ap_lookup_provider(AP_SLOTMEM_PROVIDER_GROUP, "shm", AP_SLOTMEM_PROVIDER_VERSION);
+    setup.names = name_servers(ptemp, main_server);
+    rv = setup.provider ? create_all(&setup, growth) : APR_ENOTIMPL;
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+                     "no shared memory for the members of balancers from mod_slotmem_shm");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    fill_slots(&setup);
+    rp_shm_keep_at_end(pconf, main_server, (const rp_shm_slot_t *const *)slots, slot_count);
+    if (needs_secret()) {
+        rp_shm_load_secret(ptemp, main_server);
+    }
+    return OK;
+}

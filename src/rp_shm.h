@@ -1,0 +1,87 @@
+/* rp_shm: what all children know of a group's members.
+ *
+ * Owns:      the shared memory (mod_slotmem_shm's provider), its layout, what is kept over
+ *            restarts; the counts of requests in flight, exact also when a child is killed.
+ * Does not:  decide anything from it (rp_lb).
+ * Threads:   any, of any child: every figure is an atomic number, texts are copied under a
+ *            sequence number.
+ * Memory:    the provider's; addresses are found once after each start and not kept in shared
+ *            memory. Nothing in it is used as an address or an index, texts end where we say.
+ * Blocks?    Never.
+ *
+ * A member is found by its server, balancer and URL, so the order of the file does not matter.
+ * A graceful restart keeps what it finds under the same name: figures always, and of status,
+ * loadfactor, lbset, route and redirect what was changed at run time, unless the file says
+ * something else than it did before. A stop and start keeps it where BalancerPersist is On.
+ * Children of the generation before go on with the memory they have: their requests in flight
+ * do not count in the new one.
+ */
+#ifndef RP_SHM_H
+#define RP_SHM_H
+
+#include "httpd.h"
+#include "ap_mpm.h"
+
+#include "rp_conf.h"
+
+/* Longest route, redirect and the like, with its NUL. */
+#define RP_SHM_TEXT 64
+
+/* Numbers of a member. */
+typedef enum {
+    RP_SHM_STATUS,        /* RP_STATUS_* */
+    RP_SHM_WEIGHT,        /* loadfactor x 100 */
+    RP_SHM_LBSET,
+    RP_SHM_ERROR_TIME,    /* when it failed last; 0: it has not since it last did well */
+    RP_SHM_ERROR_KIND,    /* RP_SHM_FAILED_* */
+    RP_SHM_RETRIES,       /* attempts in a row that failed, or that were made in spite of an error */
+    RP_SHM_PROBE_UNTIL,   /* one request tries it; no other does until then, or until it is done */
+    RP_SHM_STATE,         /* the balancing method's */
+    RP_SHM_ELECTED,
+    RP_SHM_SENT,          /* bytes, heads included */
+    RP_SHM_RECEIVED,
+    RP_SHM_LATENCY,       /* microseconds until the response head, moving average */
+    RP_SHM_CHECK_TIME,    /* active checks: when the last one ended */
+    RP_SHM_CHECKS_PASSED, /* in a row */
+    RP_SHM_CHECKS_FAILED,
+    RP_SHM_NUMBERS
+} rp_shm_number_t;
+
+#define RP_SHM_FAILED_TO_CONNECT 1 /* a connection that succeeds proves it well */
+#define RP_SHM_FAILED_TO_ANSWER  2 /* only time does */
+
+typedef enum { RP_SHM_ROUTE, RP_SHM_REDIRECT, RP_SHM_TEXTS } rp_shm_text_t;
+
+/* Times are apr_time_t. member: of a group, after post_config. */
+apr_int64_t rp_shm_get(const rp_backend_t *member, rp_shm_number_t which);
+void rp_shm_set(const rp_backend_t *member, rp_shm_number_t which, apr_int64_t value);
+/* Returns the new value. */
+apr_int64_t rp_shm_add(const rp_backend_t *member, rp_shm_number_t which, apr_int64_t delta);
+/* Set it if it has the value expected; false: another child was faster. */
+bool rp_shm_swap(const rp_backend_t *member, rp_shm_number_t which, apr_int64_t expected, apr_int64_t value);
+/* Set and clear bits of RP_SHM_STATUS; returns what they were. */
+unsigned rp_shm_change_status(const rp_backend_t *member, unsigned set, unsigned clear);
+
+/* A copy; "" where a writer has died in the middle. */
+void rp_shm_get_text(const rp_backend_t *member, rp_shm_text_t which, char text[RP_SHM_TEXT]);
+/* Longer texts are cut. One writer at a time (the manager's lock). */
+void rp_shm_set_text(const rp_backend_t *member, rp_shm_text_t which, const char *text);
+
+/* Requests in flight. Each enter is followed by one leave in the same child. */
+void rp_shm_enter(const rp_backend_t *member);
+void rp_shm_leave(const rp_backend_t *member);
+unsigned rp_shm_count_busy(const rp_backend_t *member);
+
+/* Made from server, balancer and URL: the same in all children, and after restarts. */
+apr_uint64_t rp_shm_get_id(const rp_backend_t *member);
+
+/* 16 bytes that stay the same over restarts and are known to this installation only. */
+const unsigned char *rp_shm_get_secret(void);
+
+/* Hooks. post_config: after rp_conf's. HTTP_INTERNAL_SERVER_ERROR, logged, where there is no memory. */
+int rp_shm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
+void rp_shm_child_init(apr_pool_t *pchild, server_rec *s);
+/* The parent has seen a child end: its requests are in flight no more. */
+void rp_shm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot, mpm_child_status status);
+
+#endif

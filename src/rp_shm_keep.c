@@ -1,0 +1,127 @@
+#include "rp_shm_int.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "apr_pools.h"
+#include "http_core.h"
+
+/* In httpd's process pool, because this object's own variables go with it at a restart. */
+#define USERDATA "mod_revproxy rp_shm kept"
+
+typedef struct kept_t {
+    apr_pool_t *memory; /* a pool below httpd's process pool, with this in it */
+    unsigned n;
+    rp_shm_slot_t slot[];
+} kept_t;
+
+/* What is needed to keep slots when pconf goes. */
+typedef struct keeper_t {
+    pid_t parent;
+    apr_pool_t *process;
+    const rp_shm_slot_t *const *slots;
+    unsigned n;
+} keeper_t;
+
+static apr_int64_t within(apr_int64_t value, apr_int64_t min, apr_int64_t max, apr_int64_t otherwise)
+{
+    return value >= min && value <= max ? value : otherwise;
+}
+
+/* Of a value that may be changed at run time: the file's, where it says something new. */
+static void adopt_number(rp_shm_slot_t *slot, rp_shm_number_t which, apr_int64_t live, bool is_changed)
+{
+    if (!is_changed) {
+        slot->number[which] = live;
+    }
+}
+
+static void adopt_status(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
+{
+    const apr_int64_t all = RP_STATUS_SPARE * 2 - 1;
+    apr_int64_t changed = slot->file_status ^ old->file_status;
+
+    slot->number[RP_SHM_STATUS] =
+        ((old->number[RP_SHM_STATUS] & ~changed) | (slot->file_status & changed)) & all;
+}
+
+static void adopt_text(rp_shm_slot_t *slot, const rp_shm_slot_t *old, rp_shm_text_t which)
+{
+    if (memcmp(slot->file_text[which], old->file_text[which], RP_SHM_TEXT) == 0 && old->text[which].version % 2 == 0) {
+        memcpy(slot->text[which].word, old->text[which].word, RP_SHM_TEXT);
+    }
+}
+
+void rp_shm_adopt(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
+{
+    static const rp_shm_number_t figures[] = {RP_SHM_ERROR_KIND, RP_SHM_RETRIES, RP_SHM_ELECTED, RP_SHM_SENT,
+                                              RP_SHM_RECEIVED, RP_SHM_LATENCY, RP_SHM_CHECKS_PASSED,
+                                              RP_SHM_CHECKS_FAILED};
+    apr_time_t now = apr_time_now();
+    size_t i;
+
+    adopt_status(slot, old);
+    adopt_number(slot, RP_SHM_WEIGHT, within(old->number[RP_SHM_WEIGHT], 100, 10000, slot->file_weight),
+                 slot->file_weight != old->file_weight);
+    adopt_number(slot, RP_SHM_LBSET, within(old->number[RP_SHM_LBSET], 0, 99, slot->file_lbset),
+                 slot->file_lbset != old->file_lbset);
+    for (i = 0; i < RP_SHM_TEXTS; i++) {
+        adopt_text(slot, old, (rp_shm_text_t)i);
+    }
+    for (i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
+        slot->number[figures[i]] = within(old->number[figures[i]], 0, APR_INT64_MAX, 0);
+    }
+    slot->number[RP_SHM_STATE] = within(old->number[RP_SHM_STATE], APR_INT32_MIN, APR_INT32_MAX, 0);
+    slot->number[RP_SHM_ERROR_TIME] = within(old->number[RP_SHM_ERROR_TIME], 0, now, now);
+    slot->number[RP_SHM_CHECK_TIME] = within(old->number[RP_SHM_CHECK_TIME], 0, now, 0);
+}
+
+const rp_shm_slot_t *rp_shm_get_kept(const server_rec *s, unsigned *n)
+{
+    void *data = NULL;
+    const kept_t *kept;
+
+    apr_pool_userdata_get(&data, USERDATA, s->process->pool);
+    kept = data;
+    *n = kept ? kept->n : 0;
+    return kept ? kept->slot : NULL;
+}
+
+static apr_status_t keep(void *data)
+{
+    const keeper_t *keeper = data;
+    void *old = NULL;
+    apr_pool_t *memory;
+    kept_t *kept;
+    unsigned i;
+
+    /* Not when httpd ends: what was kept before is gone already then. */
+    if (keeper->parent != getpid() || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_DESTROY_CONFIG ||
+        apr_pool_create(&memory, keeper->process) != APR_SUCCESS) {
+        return APR_SUCCESS;
+    }
+    kept = apr_palloc(memory, sizeof(*kept) + keeper->n * sizeof(kept->slot[0]));
+    kept->memory = memory;
+    kept->n = keeper->n;
+    for (i = 0; i < keeper->n; i++) {
+        memcpy(&kept->slot[i], keeper->slots[i], sizeof(kept->slot[i]));
+    }
+    apr_pool_userdata_get(&old, USERDATA, keeper->process);
+    apr_pool_userdata_set(kept, USERDATA, NULL, keeper->process);
+    if (old) {
+        apr_pool_destroy(((kept_t *)old)->memory);
+    }
+    return APR_SUCCESS;
+}
+
+void rp_shm_keep_at_end(apr_pool_t *pconf, const server_rec *s, const rp_shm_slot_t *const *slots, unsigned n)
+{
+    keeper_t *keeper = apr_pcalloc(pconf, sizeof(*keeper));
+
+    keeper->parent = getpid();
+    keeper->process = s->process->pool;
+    keeper->slots = slots;
+    keeper->n = n;
+    /* Before the provider's own cleanup takes the memory away. */
+    apr_pool_pre_cleanup_register(pconf, keeper, keep);
+}

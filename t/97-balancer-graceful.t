@@ -1,0 +1,79 @@
+# Graceful restarts while a balancer serves: no request fails, every member keeps its figures, the shares stay right.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+use RevProxy;
+use RevProxy::Members;
+
+plan skip_all => 'mod_proxy begins anew with each restart' if front eq 'mod_proxy';
+
+my %m = RevProxy::Members->make(qw(a b c));
+my $t = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status)], children_may_change => 1,
+    process => mpm eq 'prefork'
+    ? "ServerLimit 64\nStartServers 6\nMinSpareServers 4\nMaxSpareServers 64\nMaxRequestWorkers 64"
+    : "ServerLimit 16\nStartServers 2\nThreadsPerChild 8\nMaxRequestWorkers 64\nMinSpareThreads 8\nMaxSpareThreads 64",
+    docs => { 'file.txt' => "x\n" }, config => <<'EOT');
+<Proxy balancer://b>
+    BalancerMember %%URL:a%% loadfactor=2
+    BalancerMember %%URL:b%%
+    BalancerMember %%URL:c%%
+</Proxy>
+ProxyPass /file.txt !
+ProxyPass /status !
+ProxyPass / balancer://b/
+ProxyStatus On
+<Location /status>
+    SetHandler server-status
+</Location>
+EOT
+$t->allow(qr/AH00287|AH00484|AH03490/);
+
+# Asks on a fresh connection each time until it is told to stop; says what it got how often.
+sub client {
+    my ($path) = @_;
+    pipe my $read, my $write or die "pipe: $!\n";
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        my ($stop, %seen) = 0;
+        $SIG{TERM} = sub { $stop = 1 };
+        while (!$stop) {
+            my $r = eval { $t->get($path) };
+            $seen{ $r && $r->status ? $r->status : 'nothing' }++;
+        }
+        print $write join ',', map {"$_=$seen{$_}"} sort keys %seen;
+        close $write;
+        POSIX::_exit(0);
+    }
+    close $write;
+    return { pid => $pid, read => $read };
+}
+
+my @clients = map { client($_ % 3 ? '/x' : '/file.txt') } 1 .. 4;
+for (1 .. 10) { sleep 0.2; $t->reload_graceful }
+sleep 0.2;
+kill TERM => $_->{pid} for @clients;
+my %seen;
+for my $c (@clients) {
+    for my $pair (split /,/, readline $c->{read}) {
+        my ($what, $n) = split /=/, $pair;
+        $seen{$what} += $n;
+    }
+    waitpid $c->{pid}, 0;
+}
+cmp_ok $seen{200}, '>', 200, "$seen{200} answers while httpd restarted ten times";
+is join(' ', grep { $_ ne '200' } sort keys %seen), '', 'and none that failed';
+
+my %f = %{ figures($t, 'b') };
+my $sum = 0;
+$sum += $_->{elected} for values %f;
+cmp_ok abs($f{ $m{a}->url }{elected} / $sum - 0.5), '<', 0.02, "shares are right over all restarts, of $sum requests";
+my $asked = 0;
+$asked += $_->requests for values %m;
+# A generation that is ending writes to memory that nobody reads any more.
+cmp_ok $sum, '>', 0.8 * $asked, 'figures of all generations';
+$t->finish;
+done_testing;
