@@ -93,6 +93,7 @@ static bool has_left(rp_exchange_t *x)
          * that will show. */
         x->client_half_closed = true;
         x->leaving_at = 0;
+        x->ready.is_late = false; /* only for its leaving */
     }
     return x->ready.is_client_gone || (x->leaving_at && apr_time_now() >= x->leaving_at);
 }

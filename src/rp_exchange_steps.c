@@ -1,3 +1,4 @@
+#include "ap_mpm.h"
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_log.h"
@@ -512,6 +513,15 @@ static rp_step_t step_send(rp_exchange_t *x)
 
 /* ---- relay ---- */
 
+/* httpd would first read what is left of the request, or, where the MPM does not wait for
+ * writers, the whole of a next request that has begun to come. */
+static bool is_flushed_late(const rp_exchange_t *x)
+{
+    int is_async = 0;
+
+    return !x->up.is_read || ap_mpm_query(AP_MPMQ_IS_ASYNC, &is_async) != APR_SUCCESS || !is_async;
+}
+
 static rp_step_t complete(rp_exchange_t *x)
 {
     bool is_gone;
@@ -524,8 +534,7 @@ static rp_step_t complete(rp_exchange_t *x)
     }
     /* Before the client has drained its output: a slow one holds no connection. */
     rp_exchange_release_conn(x);
-    if (rp_down_finish(&x->down) && !x->up.is_read) {
-        /* httpd would read the rest of the request before it sends what it has buffered. */
+    if (rp_down_finish(&x->down) && is_flushed_late(x)) {
         (void)rp_client_flush(&x->client, x->down.bb);
     }
     return rp_exchange_end(x, OK);
