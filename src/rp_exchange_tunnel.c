@@ -185,48 +185,50 @@ static apr_interval_time_t get_idle_limit(const rp_exchange_t *x)
     return client > backend ? client : backend;
 }
 
+/* What ends a tunnel next. */
+typedef struct {
+    apr_time_t at;
+    rp_err_t why;
+    bool is_stopping; /* of the child */
+} limit_t;
+
+static void sooner(limit_t *limit, apr_time_t at, rp_err_t why)
+{
+    if (at < limit->at) {
+        limit->at = at;
+        limit->why = why;
+    }
+}
+
 /* A child that stops gives each of its tunnels a moment of its own, so that the clients do not
- * come back all at once. 0: they may stay. */
-static apr_time_t get_leave_time(const rp_exchange_t *x)
+ * come back all at once. */
+static void apply_stop(const rp_exchange_t *x, limit_t *limit)
 {
     apr_interval_time_t drain = rp_conf_get_server(x->r->server)->tunnel_drain;
     /* Multiplying by 2^32 / golden ratio spreads neighbours evenly. */
     apr_uint32_t turn = (apr_uint32_t)x->tunnel->started * 2654435769u;
     apr_time_t since;
+    rp_stop_t stop = rp_park_get_stop(&since);
 
-    switch (rp_park_get_stop(&since)) {
-    case RP_STOP_NOW:
-        return since;
-    case RP_STOP_GRACEFUL:
-        return drain > 0 ? since + (apr_interval_time_t)((double)drain * turn / 4294967296.0) : 0;
-    default:
-        return 0;
+    limit->is_stopping = stop != RP_STOP_NOT;
+    if (stop == RP_STOP_NOW) {
+        sooner(limit, since, RP_E_TUNNEL_STOP);
+    }
+    else if (stop == RP_STOP_GRACEFUL && drain > 0) {
+        sooner(limit, since + (apr_interval_time_t)((double)drain * turn / 4294967296.0), RP_E_TUNNEL_STOP);
     }
 }
 
-static void sooner(apr_time_t at, rp_err_t err, apr_time_t *deadline, rp_err_t *why)
-{
-    if (at < *deadline) {
-        *deadline = at;
-        *why = err;
-    }
-}
-
-/* Until when the tunnel may go on, and what ends it then. */
-static apr_time_t get_deadline(const rp_exchange_t *x, rp_err_t *why)
+static limit_t get_limit(const rp_exchange_t *x)
 {
     apr_interval_time_t life = rp_conf_get_dir(x->r)->tunnel_life;
-    apr_time_t deadline = x->tunnel->moved + get_idle_limit(x);
-    apr_time_t leave = get_leave_time(x);
+    limit_t limit = {x->tunnel->moved + get_idle_limit(x), RP_E_TUNNEL_IDLE, false};
 
-    *why = RP_E_TUNNEL_IDLE;
     if (life > 0) {
-        sooner(x->tunnel->started + life, RP_E_TUNNEL_LIFETIME, &deadline, why);
+        sooner(&limit, x->tunnel->started + life, RP_E_TUNNEL_LIFETIME);
     }
-    if (leave) {
-        sooner(leave, RP_E_TUNNEL_STOP, &deadline, why);
-    }
-    return deadline;
+    apply_stop(x, &limit);
+    return limit;
 }
 
 /* ---- the step ---- */
@@ -246,10 +248,11 @@ static rp_step_t expire(rp_exchange_t *x, rp_err_t why)
     return end_tunnel(x, why, 0);
 }
 
-static rp_step_t wait_for_bytes(rp_exchange_t *x, apr_time_t deadline)
+static rp_step_t wait_for_bytes(rp_exchange_t *x, const limit_t *limit)
 {
     rp_tunnel_want(x->tunnel, &x->wait);
-    x->wait.deadline = deadline;
+    x->wait.deadline = limit->at;
+    x->wait.until_stop = !limit->is_stopping;
     return RP_STEP_WAIT;
 }
 
@@ -257,8 +260,7 @@ rp_step_t rp_exchange_run_tunnel(rp_exchange_t *x)
 {
     rp_tunnel_t *t = x->tunnel;
     rp_flow_t flow = rp_tunnel_pump(t);
-    apr_time_t deadline;
-    rp_err_t why;
+    limit_t limit;
 
     if (flow == RP_FLOW_FAIL) {
         return end_tunnel(x, t->fault.err, t->fault.rv);
@@ -266,9 +268,9 @@ rp_step_t rp_exchange_run_tunnel(rp_exchange_t *x)
     if (flow == RP_FLOW_ENDED || flow == RP_FLOW_OVER) {
         return rp_exchange_end(x, OK);
     }
-    deadline = get_deadline(x, &why);
-    if (x->ready.is_late || deadline <= apr_time_now()) {
-        return expire(x, why);
+    limit = get_limit(x);
+    if (x->ready.is_late || limit.at <= apr_time_now()) {
+        return expire(x, limit.why);
     }
     if (flow == RP_FLOW_ON) {
         return RP_STEP_TUNNEL;
@@ -277,7 +279,7 @@ rp_step_t rp_exchange_run_tunnel(rp_exchange_t *x)
     if (x->ready.is_client_gone && t->down != RP_FLOW_ENDED) {
         return end_tunnel(x, RP_E_TUNNEL_CLIENT, 0);
     }
-    return wait_for_bytes(x, deadline);
+    return wait_for_bytes(x, &limit);
 }
 
 void rp_exchange_leave_tunnel(rp_exchange_t *x)

@@ -18,7 +18,7 @@ static void wait_in_thread(const rp_wait_t *wait, rp_ready_t *ready, apr_interva
     struct pollfd fds[3] = {
         {wait->backend_events ? wait->backend_fd : -1, wait->backend_events, 0},
         {is_client_polled(wait) ? wait->client_fd : -1, wait->client_events, 0},
-        {wait->until_stop && !rp_park_has_stopped() ? rp_park_get_stop_fd() : -1, POLLIN, 0},
+        {wait->until_stop ? rp_park_get_stop_fd() : -1, POLLIN, 0},
     };
     struct timespec ts = {limit / APR_USEC_PER_SEC, (limit % APR_USEC_PER_SEC) * 1000};
     int n = limit >= 0 && limit < 10000 ? ppoll(fds, 3, &ts, NULL) : poll(fds, 3, to_poll_ms(limit));

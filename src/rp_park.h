@@ -30,7 +30,8 @@ typedef struct rp_wait_t {
     unsigned looks;       /* how often that was done in a row without a result */
     bool client_is_raw;   /* no input filter keeps a clock of its own, so nothing has to look meanwhile */
     bool client_is_over;  /* nothing of the client matters, not even its hang-up */
-    bool until_stop;      /* ready, with nothing ready, also when this child begins to stop */
+    bool until_stop;      /* ready, with nothing ready, also when this child begins to stop: for those who
+                             have not heard of it yet */
     apr_time_t deadline;  /* the wait has failed then; 0: none */
 } rp_wait_t;
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -44,7 +45,6 @@ struct rp_park_t {
     int client_fd;        /* the client's own descriptor */
     short client_events;  /* registered for it in wait_fd; -1: not registered */
     int backend_fd;       /* registered in wait_fd, or -1 */
-    bool hears_stop;      /* so is the descriptor that tells of the child's end */
     apr_interval_time_t longest; /* the MPM gives up later than this */
     rp_wait_t wait;
     rp_ready_t *ready;
@@ -52,6 +52,8 @@ struct rp_park_t {
     apr_time_t since;     /* it was parked */
     apr_time_t rest_until;
     apr_time_t timer_at;  /* what timer_fd is set to */
+    bool hears_stop;      /* it is in the list of those */
+    TAILQ_ENTRY(rp_park_t) link;
 };
 
 static int can_park;
@@ -170,18 +172,6 @@ static bool watch_backend(rp_park_t *park)
     return true;
 }
 
-/* Edge-triggered: one wake-up is enough. */
-static bool watch_stop(rp_park_t *park)
-{
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.fd = rp_park_get_stop_fd()};
-
-    if (!park->wait.until_stop || park->hears_stop || ev.data.fd < 0) {
-        return true;
-    }
-    park->hears_stop = epoll_ctl(park->wait_fd, EPOLL_CTL_ADD, ev.data.fd, &ev) == 0;
-    return park->hears_stop;
-}
-
 static void forget_client(rp_park_t *park)
 {
     if (park->client_events >= 0) {
@@ -239,6 +229,71 @@ static void set_timer(rp_park_t *park)
     (void)timerfd_settime(park->timer_fd, 0, &spec, NULL);
 }
 
+/* ---- the end of the child ---- */
+
+/* Those that want to be woken. Not by one descriptor in all of their sets: the kernel allows 500
+ * ways from one through nested sets, and refuses a set that would make more. */
+static TAILQ_HEAD(, rp_park_t) hearers = TAILQ_HEAD_INITIALIZER(hearers);
+static apr_thread_mutex_t *hearers_lock; /* protects hearers, and hears_stop and link of each; NULL: no threads */
+
+static void wake(const rp_park_t *park)
+{
+    struct itimerspec at_once = {{0, 0}, {0, 1}};
+
+    (void)timerfd_settime(park->timer_fd, 0, &at_once, NULL);
+}
+
+void rp_park_event_child_init(apr_pool_t *pchild)
+{
+    if (can_park) {
+        (void)apr_thread_mutex_create(&hearers_lock, APR_THREAD_MUTEX_DEFAULT, pchild);
+    }
+}
+
+void rp_park_event_wake_all(void)
+{
+    const rp_park_t *park;
+
+    if (!hearers_lock) {
+        return;
+    }
+    apr_thread_mutex_lock(hearers_lock);
+    TAILQ_FOREACH(park, &hearers, link) {
+        wake(park);
+    }
+    apr_thread_mutex_unlock(hearers_lock);
+}
+
+/* Its timer is set. */
+static void hear_stop(rp_park_t *park)
+{
+    if (!park->wait.until_stop || !hearers_lock) {
+        return;
+    }
+    apr_thread_mutex_lock(hearers_lock);
+    TAILQ_INSERT_TAIL(&hearers, park, link);
+    park->hears_stop = true;
+    if (rp_park_has_stopped()) {
+        wake(park);
+    }
+    apr_thread_mutex_unlock(hearers_lock);
+}
+
+static void ignore_stop(rp_park_t *park)
+{
+    if (!park->wait.until_stop || !hearers_lock) {
+        return;
+    }
+    apr_thread_mutex_lock(hearers_lock);
+    if (park->hears_stop) {
+        TAILQ_REMOVE(&hearers, park, link);
+        park->hears_stop = false;
+        /* It may have been set to anything. */
+        park->timer_at = 0;
+    }
+    apr_thread_mutex_unlock(hearers_lock);
+}
+
 /* ---- parking ---- */
 
 bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready)
@@ -249,7 +304,7 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
         return false;
     }
     park->wait = *wait;
-    if (!watch_backend(park) || !watch_client(park) || !watch_stop(park)) {
+    if (!watch_backend(park) || !watch_client(park)) {
         forget_backend(park);
         return false;
     }
@@ -264,6 +319,7 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
 static void hand_to_mpm(rp_park_t *park, park_state_t state)
 {
     set_timer(park);
+    hear_stop(park);
     set_client_descriptor(park, park->wait_fd);
     park->state = state;
     if (state == PARKED) {
@@ -283,12 +339,13 @@ static void take_back(rp_park_t *park)
     if (park->state == PARKED) {
         apr_atomic_dec32(&parked);
     }
+    ignore_stop(park);
 }
 
 static void collect_events(rp_park_t *park)
 {
-    struct epoll_event ev[4]; /* backend, client, timer, stop */
-    int i, n = epoll_wait(park->wait_fd, ev, 4, 0);
+    struct epoll_event ev[3];
+    int i, n = epoll_wait(park->wait_fd, ev, 3, 0);
 
     *park->ready = (rp_ready_t){0, 0, false, false};
     for (i = 0; i < n; i++) {

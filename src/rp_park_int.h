@@ -22,6 +22,9 @@ bool rp_park_has_stopped(void);
 
 /* --- rp_park_event.c --- */
 
+/* From child_init; when the child begins to stop: waits with until_stop look up. */
+void rp_park_event_child_init(apr_pool_t *pchild);
+void rp_park_event_wake_all(void);
 /* Are threads too scarce to be lent to requests that wait? n: how many are already. */
 bool rp_park_is_scarce(unsigned n);
 

@@ -27,6 +27,7 @@ void rp_park_child_init(apr_pool_t *pchild, server_rec *s)
     if (stop_fd >= 0) {
         apr_pool_cleanup_register(pchild, NULL, close_stop_fd, apr_pool_cleanup_null);
     }
+    rp_park_event_child_init(pchild);
 }
 
 static void note_stop(void)
@@ -46,6 +47,7 @@ void rp_park_child_stopping(apr_pool_t *pchild, int graceful)
     if (stop_fd >= 0) {
         (void)eventfd_write(stop_fd, 1);
     }
+    rp_park_event_wake_all();
 }
 
 rp_stop_t rp_park_get_stop(apr_time_t *since)

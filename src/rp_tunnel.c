@@ -240,7 +240,7 @@ void rp_tunnel_want(const rp_tunnel_t *t, rp_wait_t *wait)
     if (t->down == RP_FLOW_WAIT_CLIENT) {
         client |= POLLOUT;
     }
-    *wait = (rp_wait_t){.backend_fd = rp_conn_get_fd(t->conn), .backend_events = backend, .until_stop = true};
+    *wait = (rp_wait_t){.backend_fd = rp_conn_get_fd(t->conn), .backend_events = backend};
     rp_client_want(t->client, wait, client);
     /* It hangs up once both sides have said their last word: that is no news then. */
     wait->client_is_over = !client && t->down == RP_FLOW_ENDED;

@@ -61,7 +61,7 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
  * OVER: both directions are complete; FAIL. */
 rp_flow_t rp_tunnel_pump(rp_tunnel_t *t);
 
-/* What to wait for after a WAIT_*. Sets all of *wait but the deadline. */
+/* What to wait for after a WAIT_*. Sets all of *wait but the deadline and until_stop. */
 void rp_tunnel_want(const rp_tunnel_t *t, rp_wait_t *wait);
 
 /* Tell a WebSocket client that we are going away (close frame 1001, RFC 6455 7.4.1). Does nothing

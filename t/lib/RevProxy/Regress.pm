@@ -47,7 +47,7 @@ sub new {
     $self->{t} = RevProxy->new(
         %opt,
         backends => { (map { $_ => $self->{$_} } qw(app uds canary cansock)), %{ $opt{backends} || {} } },
-        modules  => [ qw(rewrite headers setenvif env), mpm() eq 'prefork' ? () : 'http2', @{ $opt{modules} || [] } ],
+        modules  => [ qw(rewrite headers setenvif env slotmem_shm), mpm() eq 'prefork' ? () : 'http2', @{ $opt{modules} || [] } ],
         docs     => { 'static.txt' => "static\n", %docs, %{ $opt{docs} || {} } },
         config   => (mpm() eq 'prefork' ? '' : "Protocols h2c http/1.1\n") . ($opt{before} // '') . RevProxy::Routes::config() . ($opt{config} // ''),
     );
