@@ -23,7 +23,8 @@ APLOG_USE_MODULE(revproxy);
     X(fields_max, 500)                   \
     X(tunnel_max, 0)                     \
     X(tunnel_drain, 300 * APR_USEC_PER_SEC) \
-    X(balancer_growth, 5)
+    X(balancer_growth, 5)                \
+    X(heartbeat_file, NULL)
 
 #define SERVER_SWITCHES(X) \
     X(pass_inherit)        \

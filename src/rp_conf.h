@@ -213,6 +213,7 @@ typedef struct rp_server_conf_t {
     apr_array_header_t *blocked;    /* const char *: ProxyBlock words */
     rp_switch_t pass_inherit, balancer_inherit;
     bool balancer_persist;          /* never inherited */
+    const char *heartbeat_file;     bool heartbeat_file_set; /* HeartbeatStorage */
     int balancer_growth;            bool balancer_growth_set; /* accepted, for the manager */
     rp_via_t via;                   bool via_set;
     apr_interval_time_t timeout;    bool timeout_set;

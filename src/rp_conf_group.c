@@ -250,6 +250,22 @@ const char *rp_conf_cmd_growth(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+const char *rp_conf_cmd_heartbeats(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
+    rp_server_conf_t *conf = rp_conf_of(cmd);
+
+    (void)dir;
+    if (!err) {
+        err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    }
+    if (!err) {
+        conf->heartbeat_file = arg;
+        conf->heartbeat_file_set = true;
+    }
+    return err;
+}
+
 const char *rp_conf_cmd_persist(cmd_parms *cmd, void *dir, int flag)
 {
     const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);

@@ -104,6 +104,7 @@ apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t
 
 const char *rp_conf_cmd_member(cmd_parms *cmd, void *dir, const char *args);
 const char *rp_conf_cmd_growth(cmd_parms *cmd, void *dir, const char *arg);
+const char *rp_conf_cmd_heartbeats(cmd_parms *cmd, void *dir, const char *arg);
 const char *rp_conf_cmd_persist(cmd_parms *cmd, void *dir, int flag);
 const char *rp_conf_cmd_balancer_inherit(cmd_parms *cmd, void *dir, int flag);
 

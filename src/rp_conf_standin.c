@@ -14,6 +14,7 @@ static struct {
     {.name = "mod_lbmethod_byrequests.c", .symbol = "lbmethod_byrequests_module"},
     {.name = "mod_lbmethod_bytraffic.c", .symbol = "lbmethod_bytraffic_module"},
     {.name = "mod_lbmethod_bybusyness.c", .symbol = "lbmethod_bybusyness_module"},
+    {.name = "mod_lbmethod_heartbeat.c", .symbol = "lbmethod_heartbeat_module"},
     {.name = "mod_proxy_wstunnel.c", .symbol = "proxy_wstunnel_module"},
     {.name = "proxy_module", .symbol = "proxy_module"},
     {.name = "proxy_http_module", .symbol = "proxy_http_module"},
@@ -21,6 +22,7 @@ static struct {
     {.name = "lbmethod_byrequests_module", .symbol = "lbmethod_byrequests_module"},
     {.name = "lbmethod_bytraffic_module", .symbol = "lbmethod_bytraffic_module"},
     {.name = "lbmethod_bybusyness_module", .symbol = "lbmethod_bybusyness_module"},
+    {.name = "lbmethod_heartbeat_module", .symbol = "lbmethod_heartbeat_module"},
     {.name = "proxy_wstunnel_module", .symbol = "proxy_wstunnel_module"},
 };
 

@@ -2,6 +2,8 @@
 
 #include "apr_strings.h"
 
+#include "rp_lbm.h"
+
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
 
@@ -18,7 +20,7 @@ int rp_lb_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
 
     (void)plog;
     (void)ptemp;
-    (void)main_server;
+    rp_lbm_prepare_heartbeats(pconf, rp_conf_get_server(main_server)->heartbeat_file);
     for (i = 0; i < groups->nelts; i++) {
         rp_group_t *group = APR_ARRAY_IDX(groups, i, rp_group_t *);
 

@@ -10,6 +10,7 @@ void rp_lbm_register(apr_pool_t *p)
     } methods[] = {
         {"byrequests", &rp_lbm_byrequests}, {"bytraffic", &rp_lbm_bytraffic}, {"bybusyness", &rp_lbm_bybusyness},
         {"leasttime", &rp_lbm_leasttime},   {"hash", &rp_lbm_hash},
+        {"heartbeat", &rp_lbm_heartbeat},
     };
     size_t i;
 

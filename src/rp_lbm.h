@@ -12,9 +12,13 @@
 #include "mod_revproxy.h"
 
 extern const revproxy_lbmethod_t rp_lbm_byrequests, rp_lbm_bytraffic, rp_lbm_bybusyness, rp_lbm_leasttime,
-    rp_lbm_hash;
+    rp_lbm_hash, rp_lbm_heartbeat;
 
 /* Called from register_hooks: make them known by name. */
 void rp_lbm_register(apr_pool_t *p);
+
+/* post_config: where lbmethod=heartbeat finds what servers say of themselves: mod_heartmonitor's memory,
+ * else this file (HeartbeatStorage; NULL: hb.dat) in httpd's runtime directory. */
+void rp_lbm_prepare_heartbeats(apr_pool_t *p, const char *file);
 
 #endif

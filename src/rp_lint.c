@@ -355,10 +355,13 @@ static void check_shadow(const lint_t *lint, int index)
 static void check_route(const lint_t *lint, const rp_route_t *route)
 {
     check_path(lint, route);
-    if (route->is_excluded || !route->backend) {
+    if (route->is_excluded) {
         return;
     }
     check_slash(lint, route);
+    if (!route->backend) {
+        return;
+    }
     check_host_variable(lint, route);
     check_target(lint, route);
     check_params(lint, route);

@@ -77,15 +77,15 @@ sub client {
     POSIX::_exit(0);
 }
 
-sub fail { my ($name, $how) = @_; RevProxy::write_file("$mode/$name", $how); return }
+sub set_fault { my ($name, $how) = @_; RevProxy::write_file("$mode/$name", $how); return }
 
 sleep 0.3;
 for my $how (qw(reset close silent)) {
-    fail('a', $how);
+    set_fault('a', $how);
     sleep 0.5;
-    fail('b', $how);
+    set_fault('b', $how);
     sleep 0.7;
-    fail($_, '') for qw(a b);
+    set_fault($_, '') for qw(a b);
     sleep 0.2;
 }
 for my $name (qw(a b c)) {
