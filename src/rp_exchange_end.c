@@ -174,6 +174,8 @@ void rp_exchange_release_conn(rp_exchange_t *x)
     else {
         rp_pool_retire(&x->conn);
     }
+    /* Before the client sees the end of its response: its next request finds the member free. */
+    rp_exchange_leave_member(x);
 }
 
 void rp_exchange_finish(rp_exchange_t *x)

@@ -127,7 +127,8 @@ cmp_ok $n{big}, '<=', 3, 'bytraffic: few for the one that answers at length';
 my $traffic = figures($t, 'traffic');
 like $traffic->{ $m{big}->url }{rcvd}, qr/^[1-9]\dK$/, '... which has sent most';
 
-is who($t, '/busy/x', 6), 'a b a a b a', 'bybusyness: as byrequests while none is busy';
+# mod_proxy takes a request for done only some time after the client has its response.
+is join(' ', map { select undef, undef, undef, front eq 'mod_proxy' ? 0.05 : 0; who($t, '/busy/x', 1) } 1 .. 6), 'a b a a b a', 'bybusyness: as byrequests while none is busy';
 is who($t, '/sets/x', 4), 'a b a b', 'the lowest lbset that has a member';
 is who($t, '/drain/x', 3), 'b b b', 'none for drained, disabled and stopped ones';
 is figures($t, 'drain')->{ $m{a}->url }{status}, 'Init Drn Ok', 'status: drained';

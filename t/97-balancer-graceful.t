@@ -42,7 +42,7 @@ sub client {
         $SIG{TERM} = sub { $stop = 1 };
         while (!$stop) {
             my $r = eval { $t->get($path) };
-            $seen{ $r && $r->status ? $r->status : 'nothing' }++;
+            $seen{ $r && $r->status ? $r->status : "nothing for $path" }++;
         }
         print $write join ',', map {"$_=$seen{$_}"} sort keys %seen;
         close $write;
