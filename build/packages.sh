@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # Sourced by build/test and build/demo: installs Debian packages for what is missing.
 
-# Is it there? Most names are commands; three are not.
+# Is it there? Most names are commands; four are not.
 present() {
     case $1 in
         httpd) [ -n "$(find_httpd)" ] ;;
         libc) [ -e /usr/include/stdio.h ] ;;
+        localhost) getent hosts localhost >/dev/null ;; # netbase makes /etc/hosts where there is none
         apxs) command -v apxs >/dev/null || command -v apxs2 >/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac

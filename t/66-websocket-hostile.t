@@ -37,7 +37,7 @@ my $evil = RevProxy::Backend->new(name => 'evil', handler => sub {
         return if !defined $head{$what};
         $c->send("HTTP/1.1 $head{$what}\r\n\r\n");
         if ($head{$what} =~ /^101/) { $c->note('tunnel ' . $c->read_raw(0.3)); return }
-        $c->send('no');
+        $c->send('no') if $r->method ne 'HEAD';
     }
 });
 my $t = RevProxy->new(
