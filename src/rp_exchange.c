@@ -64,11 +64,14 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
  * (RevProxyClientAbort). */
 static void watch_for_leaving(rp_exchange_t *x)
 {
-    if (x->step == RP_STEP_TUNNEL || x->client.fd < 0 || !x->up.is_read || x->client_half_closed ||
-        rp_conf_get_dir(x->r)->client_abort == RP_OFF) {
+    if (x->step == RP_STEP_TUNNEL || x->client.fd < 0) {
         return;
     }
+    /* Its reset is noticed in any case. */
     x->wait.client_fd = x->client.fd;
+    if (!x->up.is_read || x->client_half_closed || rp_conf_get_dir(x->r)->client_abort == RP_OFF) {
+        return;
+    }
     if (!x->leaving_at) {
         x->wait.client_events |= POLLRDHUP;
     }

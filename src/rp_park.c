@@ -9,7 +9,7 @@ static int to_poll_ms(apr_interval_time_t us)
 
 static bool is_client_polled(const rp_wait_t *wait)
 {
-    return wait->client_events && !wait->client_unpollable && wait->client_fd >= 0;
+    return !wait->client_unpollable && wait->client_fd >= 0;
 }
 
 /* Wait in the thread, at most so many microseconds (negative: no limit). */

@@ -19,7 +19,7 @@ my $app = RevProxy::Backend->new(sub {
         $c->respond(200, [], 'ok');
     }
 });
-my $t = RevProxy->new(backends => { app => $app }, config => <<'EOT');
+my $t = RevProxy->new(one_child => 1, backends => { app => $app }, config => <<'EOT');
     ProxyPass /app/  http://127.0.0.1:%%PORT:app%%/
     ProxyPass /gone/ http://127.0.0.1:1/
     ErrorDocument 503 "away"
