@@ -1,5 +1,6 @@
 #include "rp_client.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -58,6 +59,32 @@ static apr_status_t push_output(conn_rec *c)
     return f->frec->filter_func.out_func(f, NULL);
 }
 
+/* A socket that is writable takes this much at once. */
+#define SURE_BYTES 4096
+
+static bool ends_in_flush(const apr_bucket_brigade *bb)
+{
+    return !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_FLUSH(APR_BRIGADE_LAST(bb));
+}
+
+/* Will the core's filter get rid of bb without waiting? Then it need not set it aside first, for
+ * which it keeps a pool of its own. */
+static bool is_sure_to_go(const rp_client_t *cl, const apr_bucket_brigade *bb)
+{
+    struct pollfd client = {cl->fd, POLLOUT, 0};
+    const apr_bucket *e;
+    apr_size_t n = 0;
+
+    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = APR_BUCKET_NEXT(e)) {
+        /* (apr_size_t)-1 where it is not known yet */
+        if (e->length > SURE_BYTES - n) {
+            return false;
+        }
+        n += e->length;
+    }
+    return n > 0 && !cl->r->connection->data_in_output_filters && poll(&client, 1, 0) > 0;
+}
+
 /* f->ctx: the rp_client_t that is writing, or NULL: then this filter does nothing. */
 static apr_status_t pass_gate(ap_filter_t *f, apr_bucket_brigade *bb)
 {
@@ -65,7 +92,7 @@ static apr_status_t pass_gate(ap_filter_t *f, apr_bucket_brigade *bb)
     bool wants_flush = false;
     apr_status_t rv;
 
-    if (!f->ctx) {
+    if (!f->ctx || (ends_in_flush(bb) && is_sure_to_go(f->ctx, bb))) {
         return ap_pass_brigade(f->next, bb);
     }
     for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = next) {
@@ -254,11 +281,16 @@ bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb)
 
 bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb)
 {
-    bool ok;
-
     if (!cl->needs_flush && cl->head_sent) {
         return !rp_client_is_gone(cl);
     }
+    return rp_client_write_out(cl, bb);
+}
+
+bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb)
+{
+    bool ok;
+
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(cl->r->connection->bucket_alloc));
     ok = rp_client_write(cl, bb);
     cl->needs_flush = false;
@@ -302,6 +334,19 @@ void rp_client_go_raw(rp_client_t *cl)
     cl->is_raw = true;
     cl->has_request_end = c->master != NULL;
     cl->stream_fd = get_stream_fd(c);
+}
+
+void rp_client_drop_head(rp_client_t *cl)
+{
+    conn_rec *c = cl->r->connection;
+    apr_bucket_brigade *bb;
+
+    if (cl->fd < 0) {
+        return;
+    }
+    bb = apr_brigade_create(cl->r->pool, c->bucket_alloc);
+    (void)ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
+    apr_brigade_destroy(bb);
 }
 
 bool rp_client_shut_write(rp_client_t *cl)

@@ -49,6 +49,8 @@ rp_client_result_t rp_client_read(rp_client_t *cl, apr_bucket_brigade *bb, apr_o
 bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Send the 1xx that r->status and r->headers_out describe (ap_send_interim_response). */
 void rp_client_send_interim(rp_client_t *cl, bool with_fields);
+/* The same, with nothing held back for more to come. */
+bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Send what filters hold back. false: the client is gone. */
 bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Is output still waiting for the client to read? Tries to send it first. */
@@ -57,6 +59,9 @@ bool rp_client_is_gone(const rp_client_t *cl);
 /* HTTP is over on this connection: from now on reads and writes are of its bare bytes, and it is
  * closed in the end. Bytes that httpd has read already come first. */
 void rp_client_go_raw(rp_client_t *cl);
+/* httpd keeps the buffer of a request's head until it reads on; have it look whether there is more.
+ * What is there stays there. For connections that will be idle for long. */
+void rp_client_drop_head(rp_client_t *cl);
 /* Tell the client that no more will come, and go on reading. false: that cannot be said on this
  * connection (TLS, HTTP/2 stream) but by ending it. */
 bool rp_client_shut_write(rp_client_t *cl);

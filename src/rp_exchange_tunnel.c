@@ -113,6 +113,7 @@ rp_err_t rp_exchange_choose_upgrade(rp_exchange_t *x)
         apr_table_setn(x->r->err_headers_out, "Retry-After", RETRY_AFTER_SECONDS);
         return RP_E_TUNNEL_MAX;
     }
+    rp_client_drop_head(&x->client);
     return RP_E_NONE;
 }
 

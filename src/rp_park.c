@@ -30,8 +30,22 @@ static void wait_in_thread(const rp_wait_t *wait, rp_ready_t *ready, apr_interva
     rp_park_note_time(wait, ready);
 }
 
-/* Threads of this child in which requests wait that could be parked. */
+/* Threads of this child in which somebody waits who could do without. */
 static apr_uint32_t lent;
+
+bool rp_park_lend_thread(void)
+{
+    if (rp_park_is_scarce(apr_atomic_read32(&lent))) {
+        return false;
+    }
+    apr_atomic_inc32(&lent);
+    return true;
+}
+
+void rp_park_return_thread(void)
+{
+    apr_atomic_dec32(&lent);
+}
 
 /* A thread that waits costs nothing while others are idle, and parking costs some system calls:
  * worth it when the wait is long or threads run short. */
@@ -40,12 +54,11 @@ static void wait_a_little(const rp_parking_t *how, const rp_wait_t *wait, rp_rea
 {
     apr_interval_time_t limit = longest >= 0 && longest < how->park_after ? longest : how->park_after;
 
-    if (limit <= 0 || how->is_slow || rp_park_is_scarce(apr_atomic_read32(&lent))) {
+    if (limit <= 0 || how->is_slow || !rp_park_lend_thread()) {
         return;
     }
-    apr_atomic_inc32(&lent);
     wait_in_thread(wait, ready, limit);
-    apr_atomic_dec32(&lent);
+    rp_park_return_thread();
 }
 
 static bool is_settled(const rp_ready_t *ready)

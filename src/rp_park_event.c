@@ -51,6 +51,9 @@ struct rp_park_t {
     rp_parking_t *how;    /* of the request that is parked; NULL when there is none any more */
     apr_time_t since;     /* it was parked */
     apr_time_t rest_until;
+    apr_time_t idle_since; /* the last request ended; 0: none has */
+    bool is_ours;          /* the request under way is proxied */
+    bool is_chatty;        /* the client sent its last request right after an answer */
     apr_time_t timer_at;  /* what timer_fd is set to */
     bool hears_stop;      /* it is in the list of those */
     TAILQ_ENTRY(rp_park_t) link;
@@ -112,6 +115,7 @@ rp_park_t *rp_park_find(const request_rec *r)
     if (!park || park->state != RUNNING) {
         return NULL;
     }
+    park->is_ours = true;
     park->longest = get_patience(r->server, r->connection);
     return park;
 }
@@ -492,12 +496,39 @@ static int go_on(rp_park_t *park)
     return leave_thread(park, OK);
 }
 
+/* A client that sends one request right after another (a gateway, a script) is waited for in the
+ * thread for so long, while threads are plenty: the way through the MPM costs two changes of
+ * threads for each request. */
+#define NEXT_REQUEST_MILLISECONDS 1
+
+static bool has_next_request(rp_park_t *park)
+{
+    struct pollfd client = {park->client_fd, POLLIN, 0};
+
+    if (!park->is_ours || !park->is_chatty || !is_idle(park->c) || is_stopping() || !rp_park_lend_thread()) {
+        return false;
+    }
+    park->is_chatty = poll(&client, 1, NEXT_REQUEST_MILLISECONDS) > 0;
+    rp_park_return_thread();
+    return park->is_chatty;
+}
+
 static int handle_requests(rp_park_t *park)
 {
+    apr_interval_time_t pause = apr_time_now() - park->idle_since;
     int result;
 
-    park->state = RUNNING;
-    result = ap_run_process_connection(park->c);
+    park->is_chatty = pause < apr_time_from_msec(NEXT_REQUEST_MILLISECONDS);
+    for (;;) {
+        park->state = RUNNING;
+        park->is_ours = false;
+        result = ap_run_process_connection(park->c);
+        if (park->state == ASKED || result != OK || !has_next_request(park)) {
+            break;
+        }
+        park->c->cs->state = CONN_STATE_PROCESSING;
+    }
+    park->idle_since = apr_time_now();
     return leave_thread(park, result);
 }
 

@@ -4,6 +4,12 @@
 
 #include "rp_park.h"
 
+/* --- rp_park.c --- */
+
+/* A thread to wait in for somebody who could do without: false where they are scarce. */
+bool rp_park_lend_thread(void);
+void rp_park_return_thread(void);
+
 /* --- rp_park_ready.c --- */
 
 /* How long a wait may last before somebody has to look, in microseconds; negative: for ever. */

@@ -136,11 +136,11 @@ static rp_flow_t pass_down(rp_tunnel_t *t, char *buf, apr_size_t n)
     e->length = n;
     APR_BRIGADE_INSERT_TAIL(t->down_bb, e);
     t->read_size = n < t->read_size ? READ_FIRST : READ_MORE;
-    if (!rp_client_write(t->client, t->down_bb)) {
+    /* A plain socket that gave less than it was asked for has no more. */
+    if (!(is_drained ? rp_client_write_out : rp_client_write)(t->client, t->down_bb)) {
         return fail(t, RP_E_TUNNEL_CLIENT, 0);
     }
     t->down_bytes += (apr_off_t)n;
-    /* A plain socket that gave less than it was asked for has no more. */
     return is_drained ? flush_down(t, RP_FLOW_WAIT_BACKEND) : RP_FLOW_ON;
 }
 
@@ -253,31 +253,34 @@ static int add_line(void *ctx, const char *name, const char *value)
     return apr_brigade_putstrs(ctx, NULL, NULL, name, ": ", value, CRLF, NULL) == APR_SUCCESS;
 }
 
-static void write_head(rp_tunnel_t *t)
-{
-    request_rec *r = t->client->r;
-
-    apr_table_unset(r->headers_out, "Content-Length");
-    apr_table_setn(r->headers_out, "Upgrade", t->protocol);
-    apr_table_setn(r->headers_out, "Connection", "Upgrade");
-    (void)apr_brigade_putstrs(t->down_bb, NULL, NULL, AP_SERVER_PROTOCOL " ", r->status_line, CRLF, NULL);
-    (void)apr_table_do(add_line, t->down_bb, r->headers_out, NULL);
-    (void)apr_brigade_puts(t->down_bb, NULL, NULL, CRLF);
-}
-
 /* What came with the backend's head is the start of its stream. */
-static void add_rest(rp_tunnel_t *t, rp_down_t *down)
+static void take_rest(rp_tunnel_t *t, rp_down_t *down)
 {
-    apr_bucket *last = APR_BRIGADE_LAST(t->down_bb), *rest;
     const char *data;
     apr_size_t n;
 
     rp_down_take_rest(down, t->down_bb);
-    rest = APR_BRIGADE_LAST(t->down_bb);
-    if (rest != last && apr_bucket_read(rest, &data, &n, APR_BLOCK_READ) == APR_SUCCESS) {
+    if (!APR_BRIGADE_EMPTY(t->down_bb) &&
+        apr_bucket_read(APR_BRIGADE_FIRST(t->down_bb), &data, &n, APR_BLOCK_READ) == APR_SUCCESS) {
         rp_frames_follow(&t->frames, data, n);
         t->down_bytes = (apr_off_t)n;
     }
+}
+
+/* Before that. The brigade of the other direction lends itself; its one buffer may be the one that
+ * the backend's head came in, so that the connection need not have had two. */
+static void put_head(rp_tunnel_t *t)
+{
+    request_rec *r = t->client->r;
+    apr_bucket_brigade *bb = t->up_bb;
+
+    apr_table_unset(r->headers_out, "Content-Length");
+    apr_table_setn(r->headers_out, "Upgrade", t->protocol);
+    apr_table_setn(r->headers_out, "Connection", "Upgrade");
+    (void)apr_brigade_putstrs(bb, NULL, NULL, AP_SERVER_PROTOCOL " ", r->status_line, CRLF, NULL);
+    (void)apr_table_do(add_line, bb, r->headers_out, NULL);
+    (void)apr_brigade_puts(bb, NULL, NULL, CRLF);
+    APR_BRIGADE_PREPEND(t->down_bb, bb);
 }
 
 rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *down, const char *protocol)
@@ -294,10 +297,10 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
     t->started = t->moved = apr_time_now();
     t->ends_both = apr_table_get(r->subprocess_env, "proxy-nohalfclose") != NULL;
     t->frames.is_known = !ap_cstr_casecmp(protocol, "websocket");
-    write_head(t);
-    add_rest(t, down);
+    take_rest(t, down);
+    put_head(t);
     rp_client_go_raw(client);
-    if (!rp_client_write(client, t->down_bb)) {
+    if (!rp_client_write_out(client, t->down_bb)) {
         (void)fail(t, RP_E_TUNNEL_CLIENT, 0);
     }
     return t;
@@ -316,9 +319,7 @@ void rp_tunnel_say_goodbye(rp_tunnel_t *t)
     t->frames.is_closed = true;
     APR_BRIGADE_INSERT_TAIL(t->down_bb,
                             apr_bucket_immortal_create(going_away, sizeof(going_away), get_alloc(t)));
-    if (rp_client_write(t->client, t->down_bb)) {
-        (void)rp_client_flush(t->client, t->down_bb);
-    }
+    (void)rp_client_write_out(t->client, t->down_bb);
 }
 
 /* ---- how many there are ---- */
