@@ -9,9 +9,12 @@ use File::Basename qw(dirname);
 use File::Temp ();
 use Getopt::Long qw(:config no_auto_abbrev);
 use POSIX ();
-use lib dirname(Cwd::abs_path(__FILE__)) . '/lib';
+my $bench;
+BEGIN { $bench = dirname(Cwd::abs_path(__FILE__)); unshift @INC, "$bench/lib", "$bench/../lib" }
+use Bench::Client ();
 use Bench::Load ();
 use Bench::Machine ();
+use Bench::Plot ();
 use Bench::Report qw(summarise print_report write_json);
 use Bench::Servers ();
 
@@ -33,7 +36,8 @@ sub usage {
 usage: t/bench/run [options]
   --rounds N       rounds; in each, every row is run on every proxy (5)
   --seconds N      length of one run (3)
-  --rows LIST      of $rows
+  --rows LIST      of $rows,
+                   and cN: small with N clients
                    ($default)
   --proxies LIST   of $proxies (all)
   --subject NAME   the proxy whose ratios are printed (mod_revproxy if it runs)
@@ -41,6 +45,7 @@ usage: t/bench/run [options]
   --proxy-core N   core of the proxy (0)
   --load-cores L   cores of load generator and backends, as for taskset (1)
   --json FILE      write every run, medians and ratios there
+  --plot FILE      of the rows cN: draw requests per second and p99 over N there (SVG)
   --limit N        end after N seconds (about twice the time expected)
   --keep           keep the directory with configurations and logs
   --no-install     do not install missing packages
@@ -66,16 +71,16 @@ sub options {
         rounds => 5, seconds => 3, 'proxy-core' => 0, 'load-cores' => '1',
         rows    => join(',', map { $_->{name} } grep { $_->{default} } Bench::Load::rows()),
         proxies => join(',', Bench::Servers::names()),
-        module  => dirname(Cwd::abs_path(__FILE__)) . '/../../.libs/mod_revproxy.so',
+        module  => "$bench/../../.libs/mod_revproxy.so",
     );
     GetOptions(\%opt, qw(rounds=i seconds=i rows=s proxies=s subject=s module=s proxy-core=i
-        load-cores=s json=s limit=i keep no-install help)) or usage('see the options');
+        load-cores=s json=s plot=s limit=i keep no-install help)) or usage('see the options');
     usage() if $opt{help};
     usage('what is "' . join(' ', @ARGV) . '"?') if @ARGV;
     usage('rounds and seconds start at 1') if $opt{rounds} < 1 || $opt{seconds} < 1;
     usage('load-cores is a list such as 1 or 1,2-3') if $opt{'load-cores'} !~ /^\d+(?:[-,]\d+)*\z/;
-    my %row = map { $_->{name} => $_ } Bench::Load::rows();
-    $opt{rows}    = [map { $row{$_} } choose('row', $opt{rows}, keys %row)];
+    $opt{rows}    = [map { Bench::Load::find_row($_) || usage("no row \"$_\"") } split /,/, $opt{rows}];
+    usage('no row given') if !@{ $opt{rows} };
     $opt{proxies} = [choose('proxy', $opt{proxies}, Bench::Servers::names())];
     choose('proxy', $opt{subject}, @{ $opt{proxies} }) if defined $opt{subject};
     return \%opt;
@@ -103,16 +108,19 @@ sub context {
     return {
         dir        => $dir,
         bodies     => $bodies,
-        bench      => dirname(Cwd::abs_path(__FILE__)),
+        bench      => $bench,
         module     => Cwd::abs_path($opt->{module}) || $opt->{module},
         proxy_core => $opt->{'proxy-core'},
         load_cores => $opt->{'load-cores'},
+        needs      => { map { $_->{port} => 1 } @{ $opt->{rows} } },
     };
 }
 
 sub start_backends {
     my ($ctx, $opt) = @_;
-    $ctx->{fast} = Bench::Servers::start_fast_backend($ctx, map { $_->{size} } @{ $opt->{rows} });
+    my @sizes = map { $_->{size} } grep { $_->{tool} ne 'uploads' } @{ $opt->{rows} };
+    $ctx->{fast} = Bench::Servers::start_fast_backend($ctx, @sizes);
+    $ctx->{sink} = Bench::Servers::start_sink($ctx);
     $ctx->{slow} = Bench::Servers::start_slow_backend($ctx, DELAY_MS);
     return;
 }
@@ -144,7 +152,7 @@ sub warm_up {
         say_progress("warming up: $row->{name}");
         for my $proxy (@$proxies) {
             $proxy->{answer_bytes}{ $row->{name} } = Bench::Load::probe($proxy, $row);
-            Bench::Load::run_wrk($ctx, $proxy, $row, 1);
+            Bench::Client::run($ctx, $proxy, $row, 1, Bench::Client::prepare($ctx, $proxy, $row));
         }
     }
     Bench::Load::settle($_) for @$proxies;
@@ -214,6 +222,7 @@ sub report {
     summarise($result);
     print_report($result);
     write_json($result, $opt->{json}) if defined $opt->{json};
+    Bench::Plot::draw($result, $opt->{plot}) if defined $opt->{plot};
     return;
 }
 

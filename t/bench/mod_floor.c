@@ -22,9 +22,16 @@ static int answer(request_rec *r)
     return OK;
 }
 
+/* A proxied request does not look for a file either. */
+static int keep_off_disk(request_rec *r)
+{
+    return r->proxyreq ? DECLINED : OK;
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     (void)p;
+    ap_hook_map_to_storage(keep_off_disk, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(answer, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

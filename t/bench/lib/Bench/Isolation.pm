@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use Time::HiRes qw(sleep time);
 use Bench::Machine qw(free_ports start wait_for_port slurp write_file family has_exited);
-use Bench::Load ();
+use Bench::Client ();
 use Bench::Servers ();
 use RevProxy::Load ();
 
@@ -149,10 +149,10 @@ sub run_hold {
 # Requests per second of /fast/ alone, as fast as 32 clients ask.
 sub capacity {
     my ($ctx, $proxy) = @_;
-    my $row = { port => 'main', path => '/fast/', clients => 32 };
-    Bench::Load::run_wrk($ctx, $proxy, $row, 1);
-    my $wrk = Bench::Load::run_wrk($ctx, $proxy, $row, 3);
-    return $wrk->{requests} / ($wrk->{duration_us} / 1e6);
+    my $row = { tool => 'wrk', port => 'main', path => '/fast/', clients => 32 };
+    Bench::Client::run($ctx, $proxy, $row, 1);
+    my $wrk = Bench::Client::run($ctx, $proxy, $row, 3);
+    return $wrk->{requests} / $wrk->{seconds};
 }
 
 sub fast_jobs {

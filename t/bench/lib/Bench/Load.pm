@@ -1,76 +1,72 @@
 package Bench::Load;
 
-# One measured run: what a row asks, wrk's summary of it, and what the proxy,
-# the backend and the rest of the machine spent meanwhile.
+# One measured run: what a row asks, what the load generator says of it, and what the
+# proxy, the backend and the rest of the machine spent meanwhile.
 
 use strict;
 use warnings;
-use IO::Select;
-use IO::Socket::INET;
-use JSON::PP ();
 use Time::HiRes qw(sleep time);
-use Bench::Machine qw(start wait_for_exit has_exited family cpu_seconds run_ns core_seconds slurp);
+use Bench::Client ();
+use Bench::Machine qw(has_exited family cpu_seconds run_ns core_seconds slurp);
 use Bench::Servers ();
 
 use constant {
-    ANSWER_S   => 10,         # the longest that one answer may take
     QUIET_NS   => 2_000_000,  # CPU in 0.2 s below which a server is at rest
     SETTLE_S   => 10,
     BULK_BYTES => 1 << 20,
 };
 
-# name, port of the proxy, path, body bytes, clients, in the default set, text
+# name, tool (Bench::Client), port of the proxy, path, body bytes, clients, in the default set, text
 my @ROWS = map {
     my %row;
-    @row{qw(name port path size clients default text)} = @$_;
+    @row{qw(name tool port path size clients default text)} = @$_;
     \%row
 } (
-    ['small', 'main',  '/12',      12,      32,   1, '12-byte answer, 32 keepalive clients'],
-    ['floor', 'floor', '/12',      12,      32,   1, 'the same without a backend'],
-    ['1k',    'main',  '/1024',    1024,    32,   0, '1 KiB answer, 32 keepalive clients'],
-    ['16k',   'main',  '/16384',   16384,   32,   0, '16 KiB answer, 32 keepalive clients'],
-    ['64k',   'main',  '/65536',   65536,   32,   1, '64 KiB answer, 32 keepalive clients'],
-    ['1m',    'main',  '/1048576', 1048576, 32,   1, '1 MiB answer, 32 keepalive clients'],
-    ['wait',  'wait',  '/12',      12,      1000, 1, '1000 clients, backend answers after 100 ms'],
+    ['small', 'wrk', 'main',  '/12',        12,        32, 1, '12-byte answer, 32 keepalive clients'],
+    ['floor', 'wrk', 'floor', '/12',        12,        32, 1, 'the same without a backend'],
+    ['1k',    'wrk', 'main',  '/1024',      1024,      32, 0, '1 KiB answer, 32 keepalive clients'],
+    ['16k',   'wrk', 'main',  '/16384',     16384,     32, 0, '16 KiB answer, 32 keepalive clients'],
+    ['64k',   'wrk', 'main',  '/65536',     65536,     32, 1, '64 KiB answer, 32 keepalive clients'],
+    ['1m',    'wrk', 'main',  '/1048576',   1048576,   32, 1, '1 MiB answer, 32 keepalive clients'],
+    ['100m',  'wrk', 'main',  '/104857600', 104857600, 4,  0, '100 MiB answer, 4 keepalive clients'],
+    ['up100m', 'uploads', 'sink', '/', 104857600, 4, 0, '100 MiB upload, 4 at a time'],
+    ['wait',  'wrk', 'wait',  '/12', 12, 1000, 1, '1000 clients, backend answers after 100 ms'],
+    ['tls-small', 'wrk', 'tls', '/12',      12,      32, 0, '12-byte answer, 32 keepalive clients by TLS'],
+    ['tls-16k',   'wrk', 'tls', '/16384',   16384,   32, 0, '16 KiB answer, 32 keepalive clients by TLS'],
+    ['tls-64k',   'wrk', 'tls', '/65536',   65536,   32, 0, '64 KiB answer, 32 keepalive clients by TLS'],
+    ['tls-1m',    'wrk', 'tls', '/1048576', 1048576, 32, 0, '1 MiB answer, 32 keepalive clients by TLS'],
+    ['btls-small', 'wrk', 'btls', '/12',    12,      32, 0, '12-byte answer, TLS to the backend'],
+    ['btls-64k',   'wrk', 'btls', '/65536', 65536,   32, 0, '64 KiB answer, TLS to the backend'],
+    ['h2-small', 'h2load', 'h2', '/12',     12,      10, 0, '12-byte answer, 10 HTTP/2 clients (h2c) of 100 streams'],
+    ['h2-64k',   'h2load', 'h2', '/65536',  65536,   10, 0, '64 KiB answer, 10 HTTP/2 clients (h2c) of 100 streams'],
+    ['half-small', 'half', 'main', '/12',      12,      32,   0, '12-byte answer at half of the proxy\'s own capacity'],
+    ['half-64k',   'half', 'main', '/65536',   65536,   32,   0, '64 KiB answer at half of the proxy\'s own capacity'],
+    ['half-1m',    'half', 'main', '/1048576', 1048576, 32,   0, '1 MiB answer at half of the proxy\'s own capacity'],
+    ['half-wait',  'half', 'wait', '/12',      12,      1000, 0, 'backend answers after 100 ms, at half of the proxy\'s own capacity'],
 );
 
 sub rows { return @ROWS }
 
-# The request that wrk sends.
-sub request_text {
-    my ($port, $path) = @_;
-    return "GET $path HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n\r\n";
-}
-
-sub read_answer {
-    my ($socket) = @_;
-    my ($text, $end) = ('', time + ANSWER_S);
-    my $ready = IO::Select->new($socket);
-    while (time < $end && $ready->can_read($end - time)) {
-        sysread $socket, $text, 1 << 20, length $text or last;
-        my $head = index $text, "\r\n\r\n";
-        next if $head < 0;
-        my ($length) = substr($text, 0, $head) =~ /^Content-Length: *(\d+)/im or last;
-        return $text if length $text >= $head + 4 + $length;
-    }
-    return $text;
+# The row of that name. cN is small with N clients, for curves.
+sub find_row {
+    my ($name) = @_;
+    my ($row) = grep { $_->{name} eq $name } @ROWS;
+    return $row if $row || $name !~ /^c([1-9]\d{0,3})\z/;
+    return { %{ $ROWS[0] }, name => $name, clients => $1, default => 0, text => "12-byte answer, $1 keepalive clients" };
 }
 
 # Asks once and compares the whole answer; returns its bytes, head included.
 sub probe {
     my ($proxy, $row) = @_;
-    my $where  = "$proxy->{name}, row $row->{name}";
-    my $port   = $proxy->{port}{ $row->{port} };
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)
-        or die "$where: no connection: $!\n";
-    print $socket request_text($port, $row->{path});
-    my $text = read_answer($socket);
+    return if $row->{tool} eq 'uploads';
+    my $where = "$proxy->{name}, row $row->{name}";
+    my $how   = $row->{port} eq 'h2' ? '--http2-prior-knowledge' : '--http1.1';
+    my $url   = Bench::Client::url($proxy, $row);
+    my $text  = qx(curl -s -i -k --max-time 20 $how $url);
     my ($head, $body) = split /\r\n\r\n/, $text, 2;
     my ($status) = split /\r\n/, defined $head ? $head : '';
-    die "$where: answer is ", $status || 'nothing', "\n"
-        if !$status || $status !~ m{^HTTP/1\.1 200};
-    die "$where: not the body expected\n"
-        if !defined $body || $body ne Bench::Servers::body_of($row->{size});
+    die "$where: answer is ", $status || 'nothing', "\n" if !$status || $status !~ m{^HTTP/\S+ 200};
+    die "$where: not the body expected\n" if !defined $body || $body ne Bench::Servers::body_of($row->{size});
     return length $text;
 }
 
@@ -88,24 +84,10 @@ sub settle {
     return;
 }
 
-sub run_wrk {
-    my ($ctx, $proxy, $row, $seconds) = @_;
-    my $output = "$ctx->{dir}/wrk.out";
-    unlink $output;
-    my $pid = start('wrk', $ctx->{load_cores}, $output,
-        'wrk', '-t', 1, '-c', $row->{clients}, '-d', "${seconds}s", '--timeout', ANSWER_S . 's',
-        '-s', "$ctx->{bench}/wrk.lua",
-        "http://127.0.0.1:$proxy->{port}{ $row->{port} }$row->{path}");
-    wait_for_exit($pid, $seconds + 3 * ANSWER_S) or die "wrk does not end\n";
-    my $text = slurp($output);
-    my ($json) = $text =~ /^BENCH (\{.*\})$/m or die "wrk gives no summary:\n$text";
-    return JSON::PP::decode_json($json);
-}
-
 sub snapshot {
     my ($ctx, $proxy) = @_;
     my @pids     = family($proxy->{pid});
-    my @backends = map { $ctx->{$_}{pid} } qw(fast slow);
+    my @backends = map { $ctx->{$_}{pid} } qw(fast slow sink);
     die "a backend ended\n" if grep { has_exited($_) } @backends;
     my (undef, undef, $user, $system) = times;
     return {
@@ -123,22 +105,26 @@ sub not_negative { return $_[0] > 0 ? $_[0] : 0 }
 # Good answers that the proxy delivered.  Where few fit into a run, those that
 # are cut off at its end count by their bytes.
 sub answers {
-    my ($wrk, $row, $length) = @_;
-    my $bad = $wrk->{errors}{status};
-    return $wrk->{requests} - $bad if $bad || $row->{size} < BULK_BYTES;
-    return $wrk->{bytes} / $length;
+    my ($seen, $row, $length) = @_;
+    my $bad = $seen->{errors}{status} || 0;
+    return $seen->{requests} - $bad if $bad || $row->{size} < BULK_BYTES || !$seen->{bytes};
+    return $seen->{bytes} / $length;
+}
+
+sub has_odd_length {
+    my ($seen, $row, $length) = @_;
+    return if !$seen->{bytes};
+    return $seen->{bytes} < 0.99 * $length * $seen->{requests}
+        || $seen->{bytes} > 1.01 * $length * ($seen->{requests} + $row->{clients});
 }
 
 sub troubles {
-    my ($proxy, $row, $length, $wrk, $same_pids) = @_;
-    my %count = map { ("$_ errors" => $wrk->{errors}{$_}) } qw(connect read write timeout);
-    $count{'non-2xx answers'} = $wrk->{errors}{status};
+    my ($proxy, $row, $length, $seen, $same_pids) = @_;
+    my %count = map { ("$_ errors" => $seen->{errors}{$_}) } grep { $_ ne 'status' } keys %{ $seen->{errors} };
+    $count{'non-2xx answers'} = $seen->{errors}{status};
     my @found = map { "$count{$_} $_" } grep { $count{$_} } sort keys %count;
-    push @found, 'no answer at all' if !$wrk->{requests};
-    my $least = 0.99 * $length * $wrk->{requests};
-    my $most  = 1.01 * $length * ($wrk->{requests} + $row->{clients});
-    push @found, 'answers of another length than the first one'
-        if $wrk->{bytes} < $least || $wrk->{bytes} > $most;
+    push @found, 'no answer at all' if !$seen->{requests} && !$seen->{bytes};
+    push @found, 'answers of another length than the first one' if has_odd_length($seen, $row, $length);
     push @found, 'a process of the proxy ended or was started' if !$same_pids;
     my @lines = Bench::Servers::new_complaints($proxy);
     push @found, scalar(@lines) . " lines in its error log, the first: $lines[0]" if @lines;
@@ -148,27 +134,28 @@ sub troubles {
 sub measure {
     my ($ctx, $proxy, $row, $seconds) = @_;
     my $length = $proxy->{answer_bytes}{ $row->{name} };
+    my $prepared = Bench::Client::prepare($ctx, $proxy, $row);
     settle($proxy);
     my $before = snapshot($ctx, $proxy);
-    my $wrk    = run_wrk($ctx, $proxy, $row, $seconds);
+    my $seen   = Bench::Client::run($ctx, $proxy, $row, $seconds, $prepared);
     my $after  = snapshot($ctx, $proxy);
     my %spent  = map { $_ => $after->{$_} - $before->{$_} }
         qw(proxy load at_core at_load time);
-    my $answers = answers($wrk, $row, $length);
+    my $answers = answers($seen, $row, $length);
     return {
-        requests => $wrk->{requests},
-        bytes    => $wrk->{bytes},
-        rps      => $answers / ($wrk->{duration_us} / 1e6),
+        requests => $seen->{requests},
+        bytes    => $seen->{bytes},
+        rps      => $answers / $seen->{seconds},
         cpu_us   => $answers ? 1e6 * $spent{proxy} / $answers : 0,
-        p50_ms   => $wrk->{p50_us} / 1000,
-        p99_ms   => $wrk->{p99_us} / 1000,
+        p50_ms   => $seen->{p50_us} / 1000,
+        p99_ms   => $seen->{p99_us} / 1000,
         busy     => $spent{proxy} / $spent{time},
         load     => $spent{load} / $spent{time},
         foreign  => {
             proxy => not_negative($spent{at_core} - $spent{proxy}) / $spent{time},
             load  => not_negative($spent{at_load} - $spent{load}) / $spent{time},
         },
-        troubles => [troubles($proxy, $row, $length, $wrk, $before->{pids} eq $after->{pids})],
+        troubles => [troubles($proxy, $row, $length, $seen, $before->{pids} eq $after->{pids})],
     };
 }
 
