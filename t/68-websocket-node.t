@@ -61,12 +61,13 @@ $t->finish;
 
 # --- conf-examples ---
 
+my $pages = RevProxy::Backend->new(name => 'pages', answer => sub { my ($c, $r) = @_; $c->respond(200, [], 'elsewhere ' . $r->target . "\n") });
 for my $example (
-    [ '05-websocket-rewrite.conf', 8081 => $plain, 8080 => $plain ],
-    [ '06-websocket.conf',         3000 => $plain ],
+    [ '05-websocket-rewrite.conf', 'elsewhere /x', 8081 => $plain, 8080 => $pages->port ],
+    [ '06-websocket.conf',         'page /x',      3000 => $plain ],
     )
 {
-    my ($file, @ports) = @$example;
+    my ($file, $page, @ports) = @$example;
     next if front() eq 'mod_proxy' && $file =~ /^06/;
     my $e = RevProxy->new(
         modules => [ RevProxy->example_modules($file) ],
@@ -74,7 +75,7 @@ for my $example (
         config  => RevProxy->example($file, '*:80' => '*:%%PORT%%', @ports),
     );
     drive($file, 'ws://127.0.0.1:' . $e->port . '/');
-    like $e->get('/x', headers => [ Host => 'yourdomain.com' ])->body, qr{^page /x$}m, "$file: pages";
+    like $e->get('/x', headers => [ Host => 'yourdomain.com' ])->body, qr{^$page$}m, "$file: pages";
     $e->allow(qr/RP070[56]|AH0\d{4}|AH10\d{3}/);
     $e->finish;
 }

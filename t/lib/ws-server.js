@@ -1,25 +1,39 @@
 // A WebSocket server as applications write them: node ws-server.js PORT [CERTIFICATE KEY]
-// Echoes; text messages that begin with "!" are orders. Pages are served beside it.
+// Echoes; text messages that begin with "!" are orders. Pages are served beside it: browser.html, and what is
+// posted to "report" is printed.
 'use strict';
 const fs = require('fs');
 const { WebSocketServer } = require('ws');
 
 const [port, cert, key] = process.argv.slice(2);
-const page = (req, res) => res.end(`page ${req.url}\n`);
+
+function page(req, res) {
+    if (/\/browser\.html(\?|$)/.test(req.url)) {
+        res.setHeader('Content-Type', 'text/html');
+        fs.createReadStream(`${__dirname}/browser.html`).pipe(res);
+    } else if (req.url.endsWith('/report')) {
+        let text = '';
+        req.setEncoding('utf8');
+        req.on('data', (part) => { text += part; });
+        req.on('end', () => { process.stdout.write(text); res.end(); });
+    } else {
+        res.end(`page ${req.url}\n`);
+    }
+}
+
 const server = cert
     ? require('https').createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) }, page)
     : require('http').createServer(page);
-const wss = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: { threshold: 256 },
-    handleProtocols: (offered) => (offered.has('chat') ? 'chat' : false),
-});
+const handleProtocols = (offered) => (offered.has('chat') ? 'chat' : false);
+const deflating = new WebSocketServer({ noServer: true, perMessageDeflate: { threshold: 256 }, handleProtocols });
+const plain = new WebSocketServer({ noServer: true, handleProtocols });
 
 server.on('upgrade', (req, socket, head) => {
     if (req.url.endsWith('/denied')) {
         socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 6\r\nConnection: close\r\n\r\ndenied');
         return;
     }
+    const wss = req.url.endsWith('/plain') ? plain : deflating;
     wss.handleUpgrade(req, socket, head, (ws) => {
         ws.send(`hello ${req.url}`);
         ws.on('pong', (data) => ws.send(`ponged ${data}`));

@@ -8,12 +8,16 @@ RevProxy::Node - Node programs as backends and clients, with packages from npm
 
 =head2 why_not(@packages)
 
-Undef when node is here and the packages are (they are installed into .build/node, once, when the
-registry answers), else the reason, for a skip.
+Undef when node is here and these packages of t/node are (build/node-packages puts all of them into
+.build/node, once), else the reason, for a skip.
 
 =head2 start($script, @arguments)
 
 Starts t/lib/SCRIPT, which prints "listening" when it serves; it ends with the test. Returns its pid.
+
+=head2 read_line($pid, $seconds)
+
+The next line that it prints, without line feed; undef at its end, or when none comes in time.
 
 =head2 run($script, @arguments)
 
@@ -23,8 +27,9 @@ Runs t/lib/SCRIPT to its end; returns what it printed.
 
 use strict;
 use warnings;
-use File::Path ();
 use RevProxy;
+
+my %OUTPUT;
 
 sub node { my ($node) = grep {-x} map {"$_/$_[0]"} split /:/, $ENV{PATH}; return $node }
 sub dir  { return "$RevProxy::TOP/.build/node" }
@@ -32,14 +37,9 @@ sub dir  { return "$RevProxy::TOP/.build/node" }
 sub why_not {
     my (@packages) = @_;
     return 'no node here' if !node('node');
-    my @missing = grep { !-d dir() . "/node_modules/$_" } @packages;
-    return if !@missing;
-    return 'no npm here' if !node('npm');
-    File::Path::make_path(dir());
-    my $out = qx(npm install --no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=20000 --prefix @{[ dir() ]} @missing 2>&1);
-    @missing = grep { !-d dir() . "/node_modules/$_" } @packages;
-    $out =~ s/\s+/ /g;
-    return @missing ? "npm cannot install @missing: " . substr($out, 0, 200) : undef;
+    return if !@packages;
+    my $said = qx($RevProxy::TOP/build/node-packages 2>&1);
+    return $? ? $said : undef;
 }
 
 sub command { my ($script, @args) = @_; $ENV{NODE_PATH} = dir() . '/node_modules'; return (node('node'), "$RevProxy::TOP/t/lib/$script", @args) }
@@ -49,9 +49,20 @@ sub start {
     my $pid = open my $out, '-|', command($script, @args) or die "node: $!\n";
     $RevProxy::CHILDREN{$pid} = "node $script";
     (<$out> // '') =~ /listening/ or die "$script does not listen\n";
-    our %OUTPUT;
     $OUTPUT{$pid} = $out;    # closing it would wait for the program
     return $pid;
+}
+
+sub read_line {
+    my ($pid, $seconds) = @_;
+    my $line;
+    # Buffered reading and select do not go together.
+    local $SIG{ALRM} = sub { die "late\n" };
+    my $left = alarm $seconds;
+    eval { $line = readline $OUTPUT{$pid} };
+    alarm $left;
+    chomp $line if defined $line;
+    return $line;
 }
 
 sub run {
