@@ -50,7 +50,6 @@ struct rp_park_t {
     rp_ready_t *ready;
     rp_parking_t *how;    /* of the request that is parked; NULL when there is none any more */
     apr_time_t since;     /* it was parked */
-    apr_time_t rest_until;
     apr_time_t idle_since; /* the last request ended; 0: none has */
     bool is_ours;          /* the request under way is proxied */
     bool is_chatty;        /* the client sent its last request right after an answer */
@@ -61,7 +60,8 @@ struct rp_park_t {
 
 static int can_park;
 static int threads_per_child;
-static apr_uint32_t parked; /* requests, not resting connections */
+static apr_uint32_t parked;      /* requests, not resting connections */
+static apr_uint32_t connections; /* of clients, in this child */
 
 unsigned rp_park_count(void)
 {
@@ -379,6 +379,7 @@ static apr_status_t restore_before_cleanup(void *data)
     take_back(park);
     park->state = OUTSIDE;
     park->how = NULL;
+    apr_atomic_dec32(&connections);
     return APR_SUCCESS;
 }
 
@@ -396,6 +397,7 @@ static rp_park_t *make_park(conn_rec *c)
     park->wait_fd = park->timer_fd = park->backend_fd = -1;
     park->longest = get_patience(c->base_server, c);
     park->state = OUTSIDE;
+    apr_atomic_inc32(&connections);
     apr_pool_pre_cleanup_register(c->pool, park, restore_before_cleanup);
     apr_pool_cleanup_register(c->pool, park, close_descriptors, apr_pool_cleanup_null);
     ap_set_module_config(c->conn_config, &revproxy_module, park);
@@ -406,12 +408,46 @@ static rp_park_t *make_park(conn_rec *c)
 /* ---- between two requests ---- */
 
 /* When more connections become ready at once than threads are idle, the MPM closes those
- * that wait for their next request. That is right when threads are scarce because they work;
- * here they are not, and answers that come in bursts would cost clients their connections.
- * So while many requests are parked, idle clients wait like parked requests. */
+ * that wait for their next request: a burst would cost clients their connections, and a request
+ * that is on its way. So where there can be such bursts, idle clients wait like parked requests:
+ * all of their time while many requests are parked, since threads are not what is scarce then;
+ * else, where clients are many as compared with threads, for a short time after each answer, so that those who
+ * send request after request stay and the others make room for new ones. */
+#define SHORT_REST apr_time_from_sec(1)
+
+/* Each in a moment of its own: many whose rest ends at once would be such a burst themselves.
+ * Multiplying by 2^32 / golden ratio spreads neighbours evenly. */
+static apr_interval_time_t get_short_rest(const rp_park_t *park)
+{
+    apr_uint32_t turn = (apr_uint32_t)park->client_fd * 2654435769u;
+
+    return SHORT_REST + (apr_interval_time_t)(turn / 4294967296.0 * SHORT_REST);
+}
+
 static bool is_crowded(void)
 {
     return rp_park_count() > (unsigned)threads_per_child / 2;
+}
+
+/* Can more clients ask at once than threads are idle? */
+static bool are_many(void)
+{
+    return apr_atomic_read32(&connections) > (unsigned)threads_per_child / 2;
+}
+
+/* Until when the client may rest; a time that is over: it may not. */
+static apr_time_t get_rest_end(const rp_park_t *park)
+{
+    apr_time_t end = park->idle_since + park->c->base_server->keep_alive_timeout;
+    apr_time_t short_end = park->idle_since + get_short_rest(park);
+
+    if (is_crowded()) {
+        return end;
+    }
+    if (!park->is_ours || !are_many()) {
+        return 0;
+    }
+    return short_end < end ? short_end : end;
 }
 
 static bool is_stopping(void)
@@ -435,26 +471,20 @@ static bool is_idle(conn_rec *c)
     return f->frec->filter_func.out_func(f, NULL) == APR_SUCCESS && !c->data_in_output_filters;
 }
 
-/* A graceful stop is not to wait for idle clients: look for one that often. */
-#define REST_SLICE apr_time_from_sec(1)
-
+/* The child's stop is heard of: it is not to wait for idle clients. */
 static bool rest(rp_park_t *park)
 {
-    apr_interval_time_t longest = park->longest;
-    bool is_watched;
+    apr_time_t end = get_rest_end(park);
 
-    if (!has_descriptors(park)) {
+    if (end <= apr_time_now() || !is_idle(park->c) || is_stopping() || !has_descriptors(park)) {
         return false;
     }
-    park->wait = (rp_wait_t){
-        .backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .deadline = park->rest_until};
-    is_watched = watch_client(park);
-    if (is_watched) {
-        park->longest = longest < REST_SLICE ? longest : REST_SLICE;
-        hand_to_mpm(park, RESTING);
-        park->longest = longest;
+    park->wait = (rp_wait_t){.backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .until_stop = true, .deadline = end};
+    if (!watch_client(park)) {
+        return false;
     }
-    return is_watched;
+    hand_to_mpm(park, RESTING);
+    return true;
 }
 
 /* ---- the hook ---- */
@@ -462,19 +492,15 @@ static bool rest(rp_park_t *park)
 /* The hooks below us are done with this connection for now. */
 static int leave_thread(rp_park_t *park, int result)
 {
-    conn_rec *c = park->c;
-
     if (park->state == ASKED) {
         hand_to_mpm(park, PARKED);
         return OK;
     }
-    park->state = OUTSIDE;
-    if (result == OK && is_crowded() && is_idle(c) && !is_stopping()) {
-        park->rest_until = apr_time_now() + c->base_server->keep_alive_timeout;
-        if (rest(park)) {
-            return OK;
-        }
+    park->idle_since = apr_time_now();
+    if (result == OK && rest(park)) {
+        return OK;
     }
+    park->state = OUTSIDE;
     return result;
 }
 
@@ -500,11 +526,16 @@ static int go_on(rp_park_t *park)
  * thread for so long, while threads are plenty: the way through the MPM costs two changes of
  * threads for each request. */
 #define NEXT_REQUEST_MILLISECONDS 1
+/* Where clients are many, so many requests at a time: others wait for the thread. */
+#define TURN_REQUESTS 4
 
-static bool has_next_request(rp_park_t *park)
+static bool has_next_request(rp_park_t *park, unsigned served)
 {
     struct pollfd client = {park->client_fd, POLLIN, 0};
 
+    if (served >= TURN_REQUESTS && are_many()) {
+        return false;
+    }
     if (!park->is_ours || !park->is_chatty || !is_idle(park->c) || is_stopping() || !rp_park_lend_thread()) {
         return false;
     }
@@ -515,6 +546,7 @@ static bool has_next_request(rp_park_t *park)
 
 static int handle_requests(rp_park_t *park)
 {
+    unsigned served = 0;
     apr_interval_time_t pause = apr_time_now() - park->idle_since;
     int result;
 
@@ -523,12 +555,11 @@ static int handle_requests(rp_park_t *park)
         park->state = RUNNING;
         park->is_ours = false;
         result = ap_run_process_connection(park->c);
-        if (park->state == ASKED || result != OK || !has_next_request(park)) {
+        if (park->state == ASKED || result != OK || !has_next_request(park, ++served)) {
             break;
         }
         park->c->cs->state = CONN_STATE_PROCESSING;
     }
-    park->idle_since = apr_time_now();
     return leave_thread(park, result);
 }
 
@@ -542,11 +573,15 @@ static int wake_up(rp_park_t *park)
         park->c->cs->state = CONN_STATE_PROCESSING;
         return handle_requests(park);
     }
-    if (apr_time_now() < park->rest_until && !is_stopping() && rest(park)) {
+    /* Rests on, or waits as any other idle client does. */
+    park->c->cs->state = CONN_STATE_WRITE_COMPLETION;
+    if (rest(park)) {
         return OK;
     }
     park->state = OUTSIDE;
-    park->c->cs->state = CONN_STATE_LINGER;
+    if (is_stopping() || apr_time_now() >= park->idle_since + park->c->base_server->keep_alive_timeout) {
+        park->c->cs->state = CONN_STATE_LINGER;
+    }
     return OK;
 }
 
