@@ -19,6 +19,7 @@
 #include "src/rp_lb.h"
 #include "src/rp_lbm.h"
 #include "src/rp_lint.h"
+#include "src/rp_manager.h"
 #include "src/rp_park.h"
 #include "src/rp_pool.h"
 #include "src/rp_reqhead.h"
@@ -59,6 +60,7 @@ static void register_hooks(apr_pool_t *p)
 
     ap_hook_post_config(rp_park_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(rp_tunnel_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(rp_lb_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(rp_pool_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(rp_park_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(rp_park_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
@@ -80,6 +82,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(rp_route_fixups, after_rewrite, before_proxy, APR_HOOK_FIRST);
     rp_client_register_filter();
     ap_hook_handler(rp_exchange_handler, NULL, before_proxy, APR_HOOK_FIRST);
+    /* A handler of a Location, as mod_proxy_balancer's. */
+    ap_hook_handler(rp_manager_handler, NULL, NULL, APR_HOOK_FIRST);
 
     /* A section of mod_status' page, where that module is loaded. */
     APR_OPTIONAL_HOOK(ap, status_hook, rp_status_hook, NULL, NULL, APR_HOOK_MIDDLE);

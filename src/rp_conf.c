@@ -341,6 +341,22 @@ static void number_backends(const apr_array_header_t *backends, ap_conf_vector_t
     }
 }
 
+/* Places are the same for all children, as they are made before there are any. */
+static void number_places(const rp_roster_t *roster, ap_conf_vector_t *section)
+{
+    int i;
+
+    for (i = roster->configured; i < roster->size; i++) {
+        rp_backend_t *b = roster->members[i];
+
+        if (b->id < 0) {
+            b->id = all_backends->nelts;
+            b->section = section;
+            APR_ARRAY_PUSH(all_backends, rp_backend_t *) = b;
+        }
+    }
+}
+
 static void number_groups(const rp_server_conf_t *conf)
 {
     int i;
@@ -348,11 +364,13 @@ static void number_groups(const rp_server_conf_t *conf)
     for (i = 0; i < conf->groups->nelts; i++) {
         rp_group_t *group = APR_ARRAY_IDX(conf->groups, i, rp_group_t *);
 
+        number_backends(group->members, find_section(conf, group->name), conf);
         if (group->id < 0) {
             group->id = all_groups->nelts;
+            rp_conf_make_roster(all_groups->pool, group, all_groups);
             APR_ARRAY_PUSH(all_groups, rp_group_t *) = group;
+            number_places(group->roster, find_section(conf, group->name));
         }
-        number_backends(group->members, find_section(conf, group->name), conf);
     }
 }
 

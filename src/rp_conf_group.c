@@ -229,6 +229,104 @@ const char *rp_conf_cmd_member(cmd_parms *cmd, void *dir, const char *args)
     return err ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", err, NULL) : NULL;
 }
 
+/* ---- at run time ---- */
+
+static rp_backend_t *make_place(apr_pool_t *p, rp_group_t *group)
+{
+    rp_backend_t *b = apr_pcalloc(p, sizeof(*b));
+
+    b->server = group->server;
+    b->file = group->file;
+    b->line = group->line;
+    b->id = b->slot = -1;
+    return b;
+}
+
+void rp_conf_make_roster(apr_pool_t *p, rp_group_t *group, const apr_array_header_t *groups)
+{
+    rp_roster_t *roster;
+    int i;
+
+    for (i = 0; i < groups->nelts; i++) {
+        const rp_group_t *other = APR_ARRAY_IDX(groups, i, const rp_group_t *);
+
+        if (other->members == group->members) {
+            group->roster = other->roster;
+            return;
+        }
+    }
+    group->roster = roster = apr_pcalloc(p, sizeof(*roster));
+    roster->owner = group;
+    roster->configured = roster->count = group->members->nelts;
+    roster->size = roster->configured + group->opt.growth;
+    roster->members = apr_palloc(p, (apr_size_t)(roster->size + 1) * sizeof(*roster->members));
+    for (i = 0; i < roster->size; i++) {
+        roster->members[i] = i < roster->configured ? APR_ARRAY_IDX(group->members, i, rp_backend_t *)
+                                                    : make_place(p, group);
+        roster->members[i]->group = group;
+    }
+}
+
+/* By its URL, and one with a socket also by what is behind the socket. */
+static rp_backend_t *find_same(const rp_group_t *group, const rp_backend_t *named, bool is_exact)
+{
+    int i;
+
+    for (i = 0; i < rp_conf_count_members(group); i++) {
+        rp_backend_t *b = rp_conf_get_member(group, i);
+
+        if (is_exact ? rp_conf_is_same_backend(b, named)
+                     : !named->uds_path && rp_conf_is_same_name(b->name, named->name)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+rp_backend_t *rp_conf_find_member(apr_pool_t *p, const rp_group_t *group, const char *url)
+{
+    rp_backend_t *named, *found;
+
+    if (rp_conf_is_group_url(url) || rp_conf_read_backend(p, url, 0, &named)) {
+        return NULL;
+    }
+    found = find_same(group, named, true);
+    return found ? found : find_same(group, named, false);
+}
+
+const char *rp_conf_get_url(apr_pool_t *p, const rp_backend_t *b)
+{
+    return b->uds_path ? apr_pstrcat(p, "unix:", b->uds_path, "|", b->name, NULL) : b->name;
+}
+
+const char *rp_conf_read_member(apr_pool_t *p, const rp_group_t *group, const char *url,
+                                rp_backend_t **member)
+{
+    const char *err = rp_conf_is_group_url(url)
+                          ? apr_psprintf(p, "a balancer can not be a member: '%s'", url)
+                          : rp_conf_read_backend(p, url, 0, member);
+
+    if (!err && find_same(group, *member, true)) {
+        err = apr_psprintf(p, "%s is a member of %s already", (*member)->name, group->name);
+    }
+    return err;
+}
+
+void rp_conf_enlist(rp_roster_t *roster, const rp_backend_t *member)
+{
+    rp_backend_t *place = roster->members[roster->count], was = *place;
+
+    *place = *member;
+    place->group = was.group;
+    place->server = was.server;
+    place->section = was.section;
+    place->file = was.file;
+    place->line = was.line;
+    place->id = was.id;
+    place->slot = was.slot;
+    __atomic_store_n(&roster->count, roster->count + 1, __ATOMIC_RELEASE);
+}
+
 /* ---- per server ---- */
 
 const char *rp_conf_cmd_growth(cmd_parms *cmd, void *dir, const char *arg)

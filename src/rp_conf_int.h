@@ -76,6 +76,9 @@ const rp_backend_t *rp_conf_find_named(const rp_server_conf_t *conf, const rp_ba
 /* Apply "key=value ..." to all backends of a name; is_new_ok: make one if there is none. */
 const char *rp_conf_set_named(cmd_parms *cmd, const char *url, const char *args, bool is_new_ok);
 
+/* A backend from a target's text, options at defaults; it stands in no server and no file. */
+const char *rp_conf_read_backend(apr_pool_t *p, const char *url, unsigned flags,
+                                 rp_backend_t **backend);
 /* Make a backend that is not in the server's list: a member of a group. */
 const char *rp_conf_make_backend(cmd_parms *cmd, const char *url, unsigned flags,
                                  rp_backend_t **backend);
@@ -98,6 +101,9 @@ void rp_conf_merge_group_options(apr_pool_t *p, rp_group_options_t *opt,
 const char *rp_conf_need_group(cmd_parms *cmd, const char *url, rp_group_t **found);
 /* Apply "key=value ..." to it; is_new_ok: make it if it is not there. */
 const char *rp_conf_set_group(cmd_parms *cmd, const char *url, const char *args, bool is_new_ok);
+/* Make the group's roster, with places for growth=; or take that of a group before it in `groups` which
+ * has the same members. */
+void rp_conf_make_roster(apr_pool_t *p, rp_group_t *group, const apr_array_header_t *groups);
 /* The groups of a virtual host that inherits (compat 2.7). */
 apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t *base,
                                          const apr_array_header_t *add);
@@ -121,8 +127,6 @@ const ap_directive_t *rp_conf_find_proxy_section(const cmd_parms *cmd);
 
 /* ---- rp_conf_standin.c ---- */
 
-/* Is the real mod_proxy in this server (not our stand-in)? */
-bool rp_conf_has_real_proxy(void);
 /* Give the names of the stand-ins up, since the real module is there. */
 void rp_conf_retire_stand_ins(void);
 /* Let "LogLevel proxy:..." count for us where revproxy has no level of its own. */

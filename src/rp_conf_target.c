@@ -232,26 +232,36 @@ static const char *set_address(apr_pool_t *p, rp_backend_t *b, const char *url, 
     return err;
 }
 
-const char *rp_conf_make_backend(cmd_parms *cmd, const char *url, unsigned flags,
+const char *rp_conf_read_backend(apr_pool_t *p, const char *url, unsigned flags,
                                  rp_backend_t **backend)
 {
-    rp_backend_t *b = apr_pcalloc(cmd->pool, sizeof(*b));
-    const char *err = set_socket(cmd->pool, b, &url);
+    rp_backend_t *b = apr_pcalloc(p, sizeof(*b));
+    const char *err = set_socket(p, b, &url);
 
     if (!err) {
-        err = set_address(cmd->pool, b, url, flags);
+        err = set_address(p, b, url, flags);
     }
     if (err) {
         return err;
     }
     rp_conf_init_options(&b->opt);
-    b->server = cmd->server;
-    b->file = cmd->directive->filename;
-    b->line = cmd->directive->line_num;
     b->id = -1;
     b->slot = -1;
     *backend = b;
     return NULL;
+}
+
+const char *rp_conf_make_backend(cmd_parms *cmd, const char *url, unsigned flags,
+                                 rp_backend_t **backend)
+{
+    const char *err = rp_conf_read_backend(cmd->pool, url, flags, backend);
+
+    if (!err) {
+        (*backend)->server = cmd->server;
+        (*backend)->file = cmd->directive->filename;
+        (*backend)->line = cmd->directive->line_num;
+    }
+    return err;
 }
 
 const char *rp_conf_add_backend(cmd_parms *cmd, const char *url, unsigned flags,

@@ -38,7 +38,9 @@ void rp_lb_init(rp_lb_t *lb, request_rec *r, const rp_group_t *group, const char
     lb->group = group;
     lb->url = url;
     lb->route_name = route_name;
-    lb->tried = apr_pcalloc(r->pool, (apr_size_t)group->members->nelts + 1);
+    lb->count = rp_lb_count_members(group);
+    rp_lb_get_settings(group, &lb->set);
+    lb->tried = apr_pcalloc(r->pool, (apr_size_t)group->roster->size + 1);
     rp_lb_read_session(lb);
 }
 
@@ -50,7 +52,7 @@ static void charge(const rp_lb_t *lb, const rp_backend_t *hit)
     apr_int64_t weight, total = 0;
     int i;
 
-    for (i = 0; i < lb->group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         const rp_backend_t *b = rp_lb_member(lb, i);
 
         if (!((unsigned)rp_shm_get(b, RP_SHM_STATUS) & (RP_LB_OFF | RP_STATUS_ERROR))) {
@@ -101,19 +103,19 @@ static rp_lb_result_t wait_or_give_up(rp_lb_t *lb)
 {
     apr_time_t now;
 
-    if (lb->group->opt.timeout <= 0) {
+    if (lb->set.timeout <= 0) {
         return RP_LB_DOWN;
     }
     now = apr_time_now();
     if (!lb->wait_until) {
-        lb->wait_until = now + lb->group->opt.timeout;
+        lb->wait_until = now + lb->set.timeout;
     }
     return now < lb->wait_until ? RP_LB_WAIT : RP_LB_DOWN;
 }
 
 apr_time_t rp_lb_get_next_look(const rp_lb_t *lb)
 {
-    apr_interval_time_t step = lb->group->opt.timeout / LOOKS;
+    apr_interval_time_t step = lb->set.timeout / LOOKS;
     apr_time_t next;
 
     step = step < LOOK_MIN ? LOOK_MIN : step > LOOK_MAX ? LOOK_MAX : step;
@@ -125,7 +127,7 @@ static void forget_passed(rp_lb_t *lb)
 {
     int i;
 
-    for (i = 0; i < lb->group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         lb->tried[i] &= (unsigned char)~RP_LB_PASSED;
     }
 }
@@ -134,7 +136,8 @@ rp_lb_result_t rp_lb_pick(rp_lb_t *lb)
 {
     int i;
 
-    if (lb->group->members->nelts == 0) {
+    lb->count = rp_lb_count_members(lb->group);
+    if (lb->count == 0) {
         return RP_LB_EMPTY;
     }
     forget_passed(lb);
@@ -144,14 +147,14 @@ rp_lb_result_t rp_lb_pick(rp_lb_t *lb)
         charge(lb, rp_lb_member(lb, i));
         return take(lb, i);
     }
-    if (lb->group->opt.no_failover && rp_lb_knows_session(lb)) {
+    if (lb->set.no_failover && rp_lb_knows_session(lb)) {
         return RP_LB_ROUTE_DOWN;
     }
     i = rp_lb_walk(lb);
     if (i < 0) {
         return wait_or_give_up(lb);
     }
-    if ((lb->group->opt.sticky && *lb->group->opt.sticky) || lb->group->opt.sticky_cookie) {
+    if (*lb->set.sticky || lb->group->opt.sticky_cookie) {
         rp_lb_note_changed(lb);
     }
     return take(lb, i);
@@ -220,16 +223,16 @@ static void note_tried(rp_lb_t *lb, rp_err_t err)
     unsigned char bit = rp_err_get(err)->flags & RP_ERR_UNSENT ? RP_LB_TRIED : RP_LB_SENT;
     int i;
 
-    for (i = 0; i < lb->group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         if (rp_lb_member(lb, i) == lb->member) {
             lb->tried[i] |= bit;
         }
     }
 }
 
-static int get_max_attempts(const rp_group_t *group)
+static int get_max_attempts(const rp_lb_t *lb)
 {
-    return group->opt.set & RP_GROUP_MAX_ATTEMPTS ? group->opt.max_attempts : group->members->nelts - 1;
+    return lb->set.max_attempts >= 0 ? lb->set.max_attempts : lb->count - 1;
 }
 
 bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err)
@@ -249,7 +252,7 @@ bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err)
     note_tried(lb, err);
     /* With +I the client gets what there was (compat 8.4). */
     return !(rp_shm_get(lb->member, RP_SHM_STATUS) & RP_STATUS_IGNORE_ERRORS) &&
-           lb->failovers++ < get_max_attempts(lb->group);
+           lb->failovers++ < get_max_attempts(lb);
 }
 
 void rp_lb_leave(rp_lb_t *lb, apr_int64_t sent, apr_int64_t received)

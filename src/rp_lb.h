@@ -18,11 +18,23 @@
 
 #include "rp_conf.h"
 #include "rp_err.h"
+#include "rp_shm.h"
+
+/* What holds for a group now: as configured, or as it was changed since. */
+typedef struct rp_lb_settings_t {
+    apr_interval_time_t timeout;
+    int max_attempts; /* -1: one for each other member */
+    bool no_failover, force_recovery;
+    char method[RP_SHM_TEXT];
+    char sticky[RP_SHM_TEXT], sticky_path[RP_SHM_TEXT]; /* "": none */
+} rp_lb_settings_t;
 
 /* A request's dealings with its group. */
 typedef struct rp_lb_t {
     request_rec *r;
     const rp_group_t *group;
+    rp_lb_settings_t set;       /* for the whole of the request */
+    int count;                  /* members of the group, as far as this request knows */
     const char *url;            /* balancer://name/path?args: where session ids may be */
     const char *route_name;     /* for logs: the public path */
     const rp_backend_t *member; /* chosen; NULL: none now */
@@ -46,6 +58,13 @@ typedef enum {
 
 /* post_config hook, after rp_shm's. */
 int rp_lb_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
+
+void rp_lb_child_init(apr_pool_t *pchild, server_rec *s);
+
+/* How many members the group has, those included that any child has added: they are known here, with their pools,
+ * from then on. */
+int rp_lb_count_members(const rp_group_t *group);
+void rp_lb_get_settings(const rp_group_t *group, rp_lb_settings_t *set);
 
 /* url: canonical, with its query; borrowed like route_name. */
 void rp_lb_init(rp_lb_t *lb, request_rec *r, const rp_group_t *group, const char *url, const char *route_name);

@@ -90,15 +90,15 @@ void rp_lb_force_recovery(rp_lb_t *lb)
 {
     int i;
 
-    if (!lb->group->opt.force_recovery) {
+    if (!lb->set.force_recovery) {
         return;
     }
-    for (i = 0; i < lb->group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         if (!is_in_error(lb, rp_lb_member(lb, i))) {
             return;
         }
     }
-    for (i = 0; i < lb->group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         (void)rp_shm_change_status(rp_lb_member(lb, i), 0, RP_STATUS_ERROR);
     }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, lb->r, "%s: all members are in error, so all are tried again",

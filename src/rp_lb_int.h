@@ -9,8 +9,9 @@
 #ifndef RP_LB_INT_H
 #define RP_LB_INT_H
 
+#include "apr_strings.h"
+
 #include "rp_lb.h"
-#include "rp_shm.h"
 
 /* Bits of rp_lb_t.tried. */
 #define RP_LB_TRIED    0x1u /* it cannot have processed the request: again, when nobody else is left */
@@ -23,7 +24,7 @@ typedef enum { RP_LB_NO, RP_LB_YES, RP_LB_PROBE } rp_lb_use_t;
 
 static inline const rp_backend_t *rp_lb_member(const rp_lb_t *lb, int i)
 {
-    return APR_ARRAY_IDX(lb->group->members, i, const rp_backend_t *);
+    return rp_conf_get_member(lb->group, i);
 }
 
 /* For the environment: this is not the member that the request's session id names, if it has one. */
@@ -50,7 +51,7 @@ int rp_lb_walk(rp_lb_t *lb);
 
 /* ---- rp_lb_sticky.c ---- */
 
-/* Values for stickycookie=, one for each member. */
+/* Values for stickycookie=, one for each configured member. */
 const char *const *rp_lb_make_tokens(apr_pool_t *p, const rp_group_t *group);
 /* Read the session id of the request. */
 void rp_lb_read_session(rp_lb_t *lb);

@@ -58,43 +58,21 @@ static const char *find_cookie(const rp_lb_t *lb, const char *name)
 
 static void read_id(rp_lb_t *lb)
 {
-    const rp_group_options_t *opt = &lb->group->opt;
-    const char *id = find_parameter(lb, opt->sticky_path);
-    const char *name = opt->sticky_path;
+    const char *id = find_parameter(lb, lb->set.sticky_path);
+    const char *name = lb->set.sticky_path;
+    char separator = lb->group->opt.separator;
 
     if (!id) {
-        id = find_cookie(lb, opt->sticky);
-        name = opt->sticky;
+        id = find_cookie(lb, lb->set.sticky);
+        name = lb->set.sticky;
     }
     /* The route is what is behind the first separator (compat 9.2). */
-    if (id && opt->separator) {
-        id = strchr(id, opt->separator);
+    if (id && separator) {
+        id = strchr(id, separator);
         id = id ? id + 1 : NULL;
     }
     lb->session = id;
     lb->session_name = id ? name : NULL;
-}
-
-static void read_own_cookie(rp_lb_t *lb)
-{
-    const char *value = find_cookie(lb, lb->group->opt.sticky_cookie);
-    int i;
-
-    for (i = 0; value && lb->group->tokens && i < lb->group->members->nelts; i++) {
-        if (!strcmp(value, lb->group->tokens[i])) {
-            lb->own_session = rp_lb_member(lb, i);
-        }
-    }
-}
-
-void rp_lb_read_session(rp_lb_t *lb)
-{
-    if (lb->group->opt.sticky && *lb->group->opt.sticky) {
-        read_id(lb);
-    }
-    if (lb->group->opt.sticky_cookie) {
-        read_own_cookie(lb);
-    }
 }
 
 /* ---- whose they are ---- */
@@ -130,7 +108,7 @@ static bool is_usable(rp_lb_t *lb, int i)
 static int find_route(rp_lb_t *lb, const char *route, int depth)
 {
     char redirect[RP_SHM_TEXT];
-    int i, found, n = lb->group->members->nelts;
+    int i, found, n = lb->count;
     unsigned pass;
 
     for (i = 0; i < 2 * n; i++) {
@@ -157,7 +135,7 @@ static int find_own(rp_lb_t *lb)
 {
     int i;
 
-    for (i = 0; i < lb->group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         if (rp_lb_member(lb, i) == lb->own_session && is_usable(lb, i)) {
             return i;
         }
@@ -174,7 +152,7 @@ int rp_lb_find_session(rp_lb_t *lb)
         found = find_own(lb);
     }
     if (found < 0 && lb->session && *lb->session) {
-        found = find_route(lb, lb->session, lb->group->members->nelts - 1);
+        found = find_route(lb, lb->session, lb->count - 1);
         if (found >= 0 && !has_text(rp_lb_member(lb, found), RP_SHM_ROUTE, lb->session)) {
             rp_lb_note_changed(lb);
         }
@@ -186,7 +164,7 @@ bool rp_lb_knows_session(const rp_lb_t *lb)
 {
     int i;
 
-    for (i = 0; lb->session && i < lb->group->members->nelts; i++) {
+    for (i = 0; lb->session && i < lb->count; i++) {
         if (has_text(rp_lb_member(lb, i), RP_SHM_ROUTE, lb->session)) {
             return true;
         }
@@ -227,27 +205,61 @@ static const char *make_token(apr_pool_t *p, const unsigned char key[APR_SIPHASH
 
 const char *const *rp_lb_make_tokens(apr_pool_t *p, const rp_group_t *group)
 {
-    const char **tokens = apr_pcalloc(p, ((apr_size_t)group->members->nelts + 1) * sizeof(*tokens));
+    const rp_roster_t *roster = group->roster;
+    const char **tokens = apr_pcalloc(p, ((apr_size_t)roster->configured + 1) * sizeof(*tokens));
     unsigned char key[APR_SIPHASH_KSIZE];
     int i;
 
     make_key(group, key);
-    for (i = 0; i < group->members->nelts; i++) {
-        tokens[i] = make_token(p, key, group, APR_ARRAY_IDX(group->members, i, const rp_backend_t *));
+    for (i = 0; i < roster->configured; i++) {
+        tokens[i] = make_token(p, key, group, roster->members[i]);
     }
     return tokens;
 }
 
+/* Of member i; one that was added at run time has none in store. */
+static const char *get_token(const rp_lb_t *lb, int i)
+{
+    unsigned char key[APR_SIPHASH_KSIZE];
+
+    if (i < lb->group->roster->configured) {
+        return lb->group->tokens[i];
+    }
+    make_key(lb->group, key);
+    return make_token(lb->r->pool, key, lb->group, rp_lb_member(lb, i));
+}
+
+static void read_own_cookie(rp_lb_t *lb)
+{
+    const char *value = find_cookie(lb, lb->group->opt.sticky_cookie);
+    int i;
+
+    for (i = 0; value && i < lb->count; i++) {
+        if (!strcmp(value, get_token(lb, i))) {
+            lb->own_session = rp_lb_member(lb, i);
+        }
+    }
+}
+
+void rp_lb_read_session(rp_lb_t *lb)
+{
+    if (*lb->set.sticky) {
+        read_id(lb);
+    }
+    if (lb->group->opt.sticky_cookie) {
+        read_own_cookie(lb);
+    }
+}
+
 void rp_lb_set_cookie(rp_lb_t *lb)
 {
-    const rp_group_t *group = lb->group;
     bool is_tls = !strcmp(ap_run_http_scheme(lb->r), "https");
     int i;
 
-    for (i = 0; i < group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         if (rp_lb_member(lb, i) == lb->member) {
             apr_table_addn(lb->r->headers_out, "Set-Cookie",
-                           apr_pstrcat(lb->r->pool, group->opt.sticky_cookie, "=", group->tokens[i],
+                           apr_pstrcat(lb->r->pool, lb->group->opt.sticky_cookie, "=", get_token(lb, i),
                                        "; Path=/; HttpOnly; SameSite=Lax", is_tls ? "; Secure" : "", NULL));
         }
     }

@@ -87,7 +87,7 @@ static void add(list_t *list, int index)
 
 static void init_list(rp_lb_t *lb, list_t *list)
 {
-    list->index = apr_palloc(lb->r->pool, (apr_size_t)lb->group->members->nelts * sizeof(int));
+    list->index = apr_palloc(lb->r->pool, (apr_size_t)lb->count * sizeof(int));
     list->count = 0;
 }
 
@@ -123,7 +123,7 @@ static const list_t *collect(walk_t *w, apr_int64_t lbset)
     int i;
 
     w->normal.count = w->spares.count = w->standbys.count = w->unusable = 0;
-    for (i = 0; i < w->lb->group->members->nelts; i++) {
+    for (i = 0; i < w->lb->count; i++) {
         apr_int64_t own = rp_shm_get(rp_lb_member(w->lb, i), RP_SHM_LBSET);
 
         w->highest = own > w->highest ? own : w->highest;
@@ -160,7 +160,7 @@ static bool give_second_chance(rp_lb_t *lb)
     bool any = false;
     int i;
 
-    for (i = 0; i < lb->group->members->nelts; i++) {
+    for (i = 0; i < lb->count; i++) {
         any = any || lb->tried[i] == RP_LB_TRIED;
         lb->tried[i] &= (unsigned char)~RP_LB_TRIED;
     }
@@ -170,7 +170,7 @@ static bool give_second_chance(rp_lb_t *lb)
 int rp_lb_walk(rp_lb_t *lb)
 {
     const revproxy_lbmethod_t *method =
-        ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, lb->group->opt.method, REVPROXY_LBMETHOD_VERSION);
+        ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, lb->set.method, REVPROXY_LBMETHOD_VERSION);
     int found;
 
     lb->is_probe = false;

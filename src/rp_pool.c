@@ -73,7 +73,8 @@ static struct pool_bucket pool_buckets[POOL_BUCKETS];
 static struct pool_list registry = TAILQ_HEAD_INITIALIZER(registry);
 static _Atomic apr_time_t next_sweep;
 
-/* Pools of the configured backends, by id. Constant between child_init and the child's end. */
+/* Pools of the configured backends, by id. Constant between child_init and the child's end, but for
+ * those of members added at run time (rp_pool_add). */
 static rp_pool_t **configured;
 static int configured_count;
 
@@ -256,8 +257,14 @@ static rp_pool_t *get_pool(const rp_backend_t *b)
     if (b->is_dynamic) {
         return rp_pool_get_dynamic(b);
     }
-    ap_assert(b->id >= 0 && b->id < configured_count);
+    ap_assert(b->id >= 0 && b->id < configured_count && configured[b->id]);
     return configured[b->id];
+}
+
+void rp_pool_add(const rp_backend_t *b)
+{
+    ap_assert(b->id >= 0 && b->id < configured_count && !configured[b->id]);
+    configured[b->id] = rp_pool_hold(b);
 }
 
 /* --- places ------------------------------------------------------------------------------- */
@@ -649,7 +656,9 @@ void rp_pool_child_init(apr_pool_t *pchild, server_rec *s)
     configured = n > 0 ? ap_calloc((size_t)n, sizeof(*configured)) : NULL;
     configured_count = n;
     for (i = 0; i < n; i++) {
-        configured[i] = rp_pool_hold(rp_conf_get_backend(i));
+        if (rp_conf_get_backend(i)->name) {
+            configured[i] = rp_pool_hold(rp_conf_get_backend(i));
+        }
     }
     apr_pool_cleanup_register(pchild, NULL, close_at_exit, apr_pool_cleanup_null);
 }

@@ -28,6 +28,10 @@ typedef struct rp_pool_waiter_t rp_pool_waiter_t;
 /* child_init hook for the whole transport layer (rp_offload, rp_addr, rp_conn), and make the pools. */
 void rp_pool_child_init(apr_pool_t *pchild, server_rec *s);
 
+/* Make the pool of a member that was added at run time (b has its id already), before any other thread
+ * knows b; once. */
+void rp_pool_add(const rp_backend_t *b);
+
 /* Borrow a connection for want. fresh: never an idle one (replay, proxy-initial-not-pooled).
  * waiter: in/out, NULL at first; the caller keeps it over WAITs and frees it with
  * rp_pool_stop_waiting when it gives up; a lease got frees it. First come, first served: a place

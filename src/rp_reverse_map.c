@@ -43,8 +43,8 @@ static char *map_members(apr_pool_t *p, const char *value, const rp_group_t *gro
     char *out = NULL;
     int i;
 
-    for (i = 0; !out && i < group->members->nelts; i++) {
-        const rp_backend_t *member = APR_ARRAY_IDX(group->members, i, const rp_backend_t *);
+    for (i = 0; !out && i < rp_conf_count_members(group); i++) {
+        const rp_backend_t *member = rp_conf_get_member(group, i);
         rp_uri_map_t map = {member->name, m->pub};
 
         out = map_with(p, value, &map, sub);

@@ -73,56 +73,14 @@ unsigned rp_shm_change_status(const rp_backend_t *member, unsigned set, unsigned
 
 /* ---- texts ---- */
 
-/* More looks than a writer of eight words can outlast, unless it died. */
-#define LOOKS 1000
-
 void rp_shm_get_text(const rp_backend_t *member, rp_shm_text_t which, char text[RP_SHM_TEXT])
 {
-    const rp_shm_words_t *from = &slots[member->slot]->text[which];
-    apr_uint64_t word[RP_SHM_WORDS];
-    apr_uint32_t before, after;
-    int looks;
-    size_t i;
-
-    for (looks = 0; looks < LOOKS; looks++) {
-        before = __atomic_load_n(&from->version, __ATOMIC_ACQUIRE);
-        for (i = 0; i < RP_SHM_WORDS; i++) {
-            word[i] = __atomic_load_n(&from->word[i], __ATOMIC_ACQUIRE);
-        }
-        after = __atomic_load_n(&from->version, __ATOMIC_RELAXED);
-        if (before == after && before % 2 == 0) {
-            memcpy(text, word, RP_SHM_TEXT);
-            text[RP_SHM_TEXT - 1] = '\0';
-            return;
-        }
-    }
-    text[0] = '\0';
-}
-
-/* All of text's array is filled, so that two equal texts have equal bytes. */
-static void fill_text(char to[RP_SHM_TEXT], const char *text)
-{
-    memset(to, 0, RP_SHM_TEXT);
-    apr_cpystrn(to, text, RP_SHM_TEXT);
-}
-
-static void write_words(rp_shm_words_t *to, const char *text)
-{
-    apr_uint64_t word[RP_SHM_WORDS];
-    apr_uint32_t odd = __atomic_load_n(&to->version, __ATOMIC_RELAXED) | 1;
-    size_t i;
-
-    fill_text((char *)word, text);
-    __atomic_store_n(&to->version, odd, __ATOMIC_RELEASE);
-    for (i = 0; i < RP_SHM_WORDS; i++) {
-        __atomic_store_n(&to->word[i], word[i], __ATOMIC_RELEASE);
-    }
-    __atomic_store_n(&to->version, odd + 1, __ATOMIC_RELEASE);
+    rp_shm_read_words(&slots[member->slot]->text[which], text);
 }
 
 void rp_shm_set_text(const rp_backend_t *member, rp_shm_text_t which, const char *text)
 {
-    write_words(&slots[member->slot]->text[which], text);
+    rp_shm_write_words(&slots[member->slot]->text[which], text);
 }
 
 /* ---- requests in flight ---- */
@@ -203,13 +161,45 @@ static void clear_row(server_rec *s, unsigned row)
     __atomic_store_n(&rows[row]->pid, 0, __ATOMIC_RELEASE);
 }
 
+/* ---- one change at a time ---- */
+
+/* Behind the count of used rows: the pid of the child that has the lock. */
+static apr_int64_t *find_lock(void)
+{
+    return &rows[row_count + 1]->pid;
+}
+
+bool rp_shm_lock(void)
+{
+    apr_int64_t none = 0;
+
+    return __atomic_compare_exchange_n(find_lock(), &none, (apr_int64_t)getpid(), false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+void rp_shm_unlock(void)
+{
+    __atomic_store_n(find_lock(), 0, __ATOMIC_RELEASE);
+}
+
+static void unlock_for(pid_t pid)
+{
+    apr_int64_t holder = (apr_int64_t)pid;
+
+    (void)__atomic_compare_exchange_n(find_lock(), &holder, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 void rp_shm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot, mpm_child_status status)
 {
     unsigned i;
 
     (void)gen;
     (void)slot;
-    for (i = 0; status == MPM_CHILD_EXITED && i < row_count; i++) {
+    if (status != MPM_CHILD_EXITED || row_count == 0) {
+        return;
+    }
+    unlock_for(pid);
+    for (i = 0; i < row_count; i++) {
         if (__atomic_load_n(&rows[i]->pid, __ATOMIC_ACQUIRE) == (apr_int64_t)pid) {
             clear_row(s, i);
         }
@@ -218,7 +208,7 @@ void rp_shm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot
 
 /* ---- names ---- */
 
-static void make_key(const char *name, apr_uint64_t key[2])
+void rp_shm_make_key(const char *name, apr_uint64_t key[2])
 {
     static const unsigned char fixed[2][APR_SIPHASH_KSIZE] = {"mod_revproxy: 1", "mod_revproxy: 2"};
 
@@ -266,60 +256,15 @@ static apr_hash_t *name_servers(apr_pool_t *p, const server_rec *s)
     return names;
 }
 
-/* ---- the memory ---- */
+/* ---- members ---- */
 
-typedef struct setup_t {
-    apr_pool_t *pconf, *ptemp;
-    server_rec *main;
-    const ap_slotmem_provider_t *provider;
-    apr_array_header_t *members; /* rp_backend_t *, each once */
-    apr_hash_t *names;           /* of servers */
-    bool persists;
-    const rp_shm_slot_t *kept;
-    unsigned kept_count;
-} setup_t;
-
-static bool is_persistent(const server_rec *s)
+static void name_member(const rp_group_t *group, const rp_backend_t *b, apr_uint64_t key[2])
 {
-    return rp_conf_get_server(s)->balancer_persist;
-}
+    char name[HUGE_STRING_LEN];
 
-/* Every member of every group, each once; returns the number of slots to add for growth. */
-static int collect_members(setup_t *setup)
-{
-    const apr_array_header_t *groups = rp_conf_get_groups();
-    int i, k, growth = 0;
-
-    for (i = 0; i < groups->nelts; i++) {
-        const rp_group_t *group = APR_ARRAY_IDX(groups, i, const rp_group_t *);
-
-        for (k = 0; k < group->members->nelts; k++) {
-            rp_backend_t *b = APR_ARRAY_IDX(group->members, k, rp_backend_t *);
-
-            if (b->slot < 0) {
-                b->slot = setup->members->nelts;
-                APR_ARRAY_PUSH(setup->members, rp_backend_t *) = b;
-                setup->persists |= is_persistent(b->server);
-            }
-        }
-        growth += group->opt.growth;
-    }
-    return growth;
-}
-
-static apr_status_t create(const setup_t *setup, const char *name, apr_size_t size, unsigned n, void ***items)
-{
-    bool persists = setup->persists && !strcmp(name, "revproxy-members");
-    ap_slotmem_instance_t *memory;
-    apr_status_t rv = setup->provider->create(&memory, name, (size + 7) / 8 * 8, n,
-                                              persists ? AP_SLOTMEM_TYPE_PERSIST : 0, setup->pconf);
-    unsigned i;
-
-    *items = apr_pcalloc(setup->pconf, n * sizeof(**items));
-    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
-        rv = setup->provider->dptr(memory, i, &(*items)[i]);
-    }
-    return rv;
+    (void)apr_snprintf(name, sizeof(name), "%s|%s|%s", rp_shm_name_group(group), b->name,
+                       b->uds_path ? b->uds_path : "");
+    rp_shm_make_key(name, key);
 }
 
 static void fill_from_file(rp_shm_slot_t *slot, const rp_backend_t *b)
@@ -334,17 +279,103 @@ static void fill_from_file(rp_shm_slot_t *slot, const rp_backend_t *b)
     slot->number[RP_SHM_WEIGHT] = slot->file_weight;
     slot->number[RP_SHM_LBSET] = slot->file_lbset;
     for (i = 0; i < RP_SHM_TEXTS; i++) {
-        fill_text(slot->file_text[i], texts[i]);
-        write_words(&slot->text[i], texts[i]);
+        rp_shm_fill_text(slot->file_text[i], texts[i]);
+        rp_shm_write_words(&slot->text[i], texts[i]);
     }
 }
 
-static const rp_shm_slot_t *find_kept(const setup_t *setup, const apr_uint64_t key[2])
+static void begin_slot(rp_shm_slot_t *slot, const rp_group_t *group, const rp_backend_t *b)
+{
+    memset(slot, 0, sizeof(*slot));
+    name_member(group, b, slot->key);
+    fill_from_file(slot, b);
+}
+
+static bool note_added(rp_shm_slot_t *slot, const rp_group_t *group, const rp_backend_t *b)
+{
+    int n = apr_snprintf(slot->url, RP_SHM_URL, "%s%s%s%s", b->uds_path ? "unix:" : "",
+                         b->uds_path ? b->uds_path : "", b->uds_path ? "|" : "", b->name);
+
+    slot->is_added = 1;
+    rp_shm_make_key(rp_shm_name_group(group), slot->group);
+    return n < RP_SHM_URL - 1;
+}
+
+bool rp_shm_add_member(const rp_group_t *group, const rp_backend_t *member)
+{
+    const rp_roster_t *roster = group->roster;
+    rp_shm_slot_t *slot = slots[roster->members[roster->count]->slot];
+
+    begin_slot(slot, roster->owner, member);
+    if (!note_added(slot, roster->owner, member)) {
+        return false;
+    }
+    slot->number[RP_SHM_STATUS] = RP_STATUS_DISABLED;
+    __atomic_store_n(&slot->magic, RP_SHM_MAGIC, __ATOMIC_RELEASE);
+    rp_shm_set_setting(roster->owner, RP_SHM_MEMBERS, roster->count + 1);
+    return true;
+}
+
+void rp_shm_get_url(const rp_group_t *group, int i, char url[RP_SHM_URL])
+{
+    apr_cpystrn(url, slots[rp_conf_get_member(group, i)->slot]->url, RP_SHM_URL);
+}
+
+/* ---- the memory ---- */
+
+/* What the generation before us, or a file, knows of members. */
+typedef struct kept_t {
+    const rp_shm_slot_t *slot;
+    unsigned n;
+} kept_t;
+
+bool rp_shm_is_persistent(const server_rec *s)
+{
+    return rp_conf_get_server(s)->balancer_persist;
+}
+
+/* Every member and every place has a slot; lists are shared, their owners count. */
+static void number_slots(rp_shm_setup_t *setup)
+{
+    const apr_array_header_t *groups = rp_conf_get_groups();
+    int i, k;
+
+    for (i = 0; i < groups->nelts; i++) {
+        const rp_group_t *group = APR_ARRAY_IDX(groups, i, const rp_group_t *);
+
+        setup->persists |= rp_shm_is_persistent(group->server);
+        for (k = 0; group->roster->owner == group && k < group->roster->size; k++) {
+            group->roster->members[k]->slot = setup->slots++;
+        }
+    }
+}
+
+apr_status_t rp_shm_create(const rp_shm_setup_t *setup, const char *name, bool is_kept, apr_size_t size, unsigned n,
+                           void ***items)
+{
+    ap_slotmem_instance_t *memory;
+    apr_status_t rv = setup->provider->create(&memory, name, (size + 7) / 8 * 8, n,
+                                              is_kept && setup->persists ? AP_SLOTMEM_TYPE_PERSIST : 0, setup->pconf);
+    unsigned i;
+
+    *items = apr_pcalloc(setup->pconf, n * sizeof(**items));
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        rv = setup->provider->dptr(memory, i, &(*items)[i]);
+    }
+    return rv;
+}
+
+static bool may_adopt(const rp_shm_setup_t *setup, const rp_group_t *group)
+{
+    return !setup->is_start || rp_shm_is_persistent(group->server);
+}
+
+static const rp_shm_slot_t *find_kept(const kept_t *kept, const apr_uint64_t key[2])
 {
     unsigned i;
 
-    for (i = 0; i < setup->kept_count; i++) {
-        const rp_shm_slot_t *old = &setup->kept[i];
+    for (i = 0; i < kept->n; i++) {
+        const rp_shm_slot_t *old = &kept->slot[i];
 
         if (old->magic == RP_SHM_MAGIC && old->key[0] == key[0] && old->key[1] == key[1]) {
             return old;
@@ -353,48 +384,79 @@ static const rp_shm_slot_t *find_kept(const setup_t *setup, const apr_uint64_t k
     return NULL;
 }
 
-static void fill_slot(const setup_t *setup, const rp_backend_t *b, bool is_start)
+static rp_shm_slot_t *fill_slot(const rp_shm_setup_t *setup, const kept_t *kept, const rp_group_t *group,
+                                const rp_backend_t *b)
 {
     rp_shm_slot_t *slot = slots[b->slot];
     const rp_shm_slot_t *old;
-    const char *server = apr_hash_get(setup->names, &b->server, sizeof(b->server));
 
-    memset(slot, 0, sizeof(*slot));
-    make_key(apr_psprintf(setup->ptemp, "%s|%s|%s|%s", server, b->group->name, b->name,
-                          b->uds_path ? b->uds_path : ""),
-             slot->key);
-    fill_from_file(slot, b);
-    old = find_kept(setup, slot->key);
-    if (old && (!is_start || is_persistent(b->server))) {
+    begin_slot(slot, group, b);
+    old = find_kept(kept, slot->key);
+    if (old && may_adopt(setup, group)) {
         rp_shm_adopt(slot, old);
     }
     __atomic_store_n(&slot->magic, RP_SHM_MAGIC, __ATOMIC_RELEASE);
+    return slot;
 }
 
-static void fill_slots(setup_t *setup)
+/* A member that was added at run time goes on, unless the file has it now. */
+static void restore(const rp_shm_setup_t *setup, const kept_t *kept, rp_group_t *group, const rp_shm_slot_t *old)
 {
-    bool is_start;
-    unsigned n;
-    int i;
+    char *url = apr_pstrmemdup(setup->pconf, old->url, strnlen(old->url, RP_SHM_URL));
+    rp_backend_t *b;
+    const char *err = rp_conf_read_member(setup->pconf, group, url, &b);
 
-    setup->kept = rp_shm_get_kept(setup->main, &setup->kept_count);
-    is_start = setup->kept == NULL;
-    if (is_start) {
-        /* What the provider has read from its file, if anything. */
-        rp_shm_slot_t *copy = apr_palloc(setup->ptemp, slot_count * sizeof(*copy));
+    if (!err && group->roster->count == group->roster->size) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, setup->main,
+                     "%s: no place is left for %s, which was added at run time: raise growth=, or write a BalancerMember "
+                     "line for it",
+                     group->name, url);
+        return;
+    }
+    if (!err) {
+        rp_conf_enlist(group->roster, b);
+        b = rp_conf_get_member(group, group->roster->count - 1);
+        (void)note_added(fill_slot(setup, kept, group, b), group, b);
+    }
+}
 
-        for (n = 0; n < slot_count; n++) {
-            copy[n] = *slots[n];
+static void restore_added(const rp_shm_setup_t *setup, const kept_t *kept, rp_group_t *group)
+{
+    apr_uint64_t key[2];
+    unsigned i;
+
+    rp_shm_make_key(rp_shm_name_group(group), key);
+    for (i = 0; i < kept->n; i++) {
+        const rp_shm_slot_t *old = &kept->slot[i];
+
+        if (old->magic == RP_SHM_MAGIC && old->is_added && old->group[0] == key[0] && old->group[1] == key[1]) {
+            restore(setup, kept, group, old);
         }
-        setup->kept = copy;
-        setup->kept_count = slot_count;
     }
-    for (n = 0; n < slot_count; n++) {
-        memset(slots[n], 0, sizeof(*slots[n]));
+}
+
+static void fill_slots(rp_shm_setup_t *setup)
+{
+    const apr_array_header_t *groups = rp_conf_get_groups();
+    kept_t kept;
+    int i, k;
+
+    kept.slot = rp_shm_take_kept(setup, RP_SHM_KEPT_MEMBERS, (void *const *)slots, sizeof(**slots), slot_count, &kept.n);
+    for (i = 0; i < groups->nelts; i++) {
+        rp_group_t *group = APR_ARRAY_IDX(groups, i, rp_group_t *);
+
+        if (group->roster->owner != group) {
+            continue;
+        }
+        for (k = 0; k < group->roster->configured; k++) {
+            (void)fill_slot(setup, &kept, group, rp_conf_get_member(group, k));
+        }
+        if (may_adopt(setup, group)) {
+            restore_added(setup, &kept, group);
+        }
+        rp_shm_set_setting(group, RP_SHM_MEMBERS, group->roster->count);
     }
-    for (i = 0; i < setup->members->nelts; i++) {
-        fill_slot(setup, APR_ARRAY_IDX(setup->members, i, const rp_backend_t *), is_start);
-    }
+    rp_shm_keep_at_end(setup, RP_SHM_KEPT_MEMBERS, (const void *const *)slots, sizeof(**slots), slot_count);
 }
 
 /* Old generations may still be ending beside the new one. */
@@ -406,25 +468,25 @@ static unsigned count_rows(void)
     return (unsigned)(limit > 0 ? limit : 1) + 8;
 }
 
-static apr_status_t create_all(const setup_t *setup, int growth)
+static apr_status_t create_all(const rp_shm_setup_t *setup)
 {
     apr_size_t row_size;
     apr_status_t rv;
 
-    slot_count = (unsigned)(setup->members->nelts + growth);
+    slot_count = (unsigned)(setup->slots > 0 ? setup->slots : 1);
     if (setup->persists) {
         slot_count = (slot_count + PERSIST_STEP - 1) / PERSIST_STEP * PERSIST_STEP;
     }
     row_count = count_rows();
     row_size = (row_count + 1) * sizeof(apr_uint32_t);
-    rv = create(setup, "revproxy-members", sizeof(rp_shm_slot_t), slot_count, (void ***)&slots);
+    rv = rp_shm_create(setup, "revproxy-members", true, sizeof(rp_shm_slot_t), slot_count, (void ***)&slots);
     if (rv == APR_SUCCESS) {
-        rv = create(setup, "revproxy-busy", row_size, slot_count, (void ***)&busy);
+        rv = rp_shm_create(setup, "revproxy-busy", false, row_size, slot_count, (void ***)&busy);
     }
     if (rv == APR_SUCCESS) {
-        rv = create(setup, "revproxy-children", sizeof(row_t), row_count + 1, (void ***)&rows);
+        rv = rp_shm_create(setup, "revproxy-children", false, sizeof(row_t), row_count + 2, (void ***)&rows);
     }
-    return rv;
+    return rv == APR_SUCCESS ? rp_shm_make_groups(setup) : rv;
 }
 
 static bool needs_secret(void)
@@ -444,31 +506,27 @@ static bool needs_secret(void)
 
 int rp_shm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
-    setup_t setup = {.pconf = pconf, .ptemp = ptemp, .main = main_server};
+    rp_shm_setup_t setup = {.pconf = pconf, .ptemp = ptemp, .main = main_server};
     apr_status_t rv;
-    int growth;
+    unsigned n;
 
     (void)plog;
     slot_count = row_count = own_row = 0;
     /* httpd reads its configuration twice when it starts. */
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || rp_conf_get_groups()->nelts == 0) {
         return OK;
     }
-    setup.members = apr_array_make(ptemp, 8, sizeof(rp_backend_t *));
-    growth = collect_members(&setup);
-    if (setup.members->nelts == 0) {
-        return OK;
-    }
+    number_slots(&setup);
     setup.provider = ap_lookup_provider(AP_SLOTMEM_PROVIDER_GROUP, "shm", AP_SLOTMEM_PROVIDER_VERSION);
     setup.names = name_servers(ptemp, main_server);
-    rv = setup.provider ? create_all(&setup, growth) : APR_ENOTIMPL;
+    setup.is_start = rp_shm_get_kept(main_server, RP_SHM_KEPT_MEMBERS, sizeof(rp_shm_slot_t), &n) == NULL;
+    rv = setup.provider ? create_all(&setup) : APR_ENOTIMPL;
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
                      "no shared memory for the members of balancers from mod_slotmem_shm");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     fill_slots(&setup);
-    rp_shm_keep_at_end(pconf, main_server, (const rp_shm_slot_t *const *)slots, slot_count);
     if (needs_secret()) {
         rp_shm_load_secret(ptemp, main_server);
     }

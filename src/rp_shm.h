@@ -1,7 +1,8 @@
-/* rp_shm: what all children know of a group's members.
+/* rp_shm: what all children know of groups and their members.
  *
  * Owns:      the shared memory (mod_slotmem_shm's provider), its layout, what is kept over
- *            restarts; the counts of requests in flight, exact also when a child is killed.
+ *            restarts; the counts of requests in flight, exact also when a child is killed;
+ *            which members were added at run time.
  * Does not:  decide anything from it (rp_lb).
  * Threads:   any, of any child: every figure is an atomic number, texts are copied under a
  *            sequence number.
@@ -13,6 +14,7 @@
  * A graceful restart keeps what it finds under the same name: figures always, and of status,
  * loadfactor, lbset, route and redirect what was changed at run time, unless the file says
  * something else than it did before. A stop and start keeps it where BalancerPersist is On.
+ * So it is with the settings of a group that may be changed at run time, and with members added then.
  * Children of the generation before go on with the memory they have: their requests in flight
  * do not count in the new one.
  */
@@ -64,8 +66,45 @@ unsigned rp_shm_change_status(const rp_backend_t *member, unsigned set, unsigned
 
 /* A copy; "" where a writer has died in the middle. */
 void rp_shm_get_text(const rp_backend_t *member, rp_shm_text_t which, char text[RP_SHM_TEXT]);
-/* Longer texts are cut. One writer at a time (the manager's lock). */
+/* Longer texts are cut. Only under rp_shm_lock. */
 void rp_shm_set_text(const rp_backend_t *member, rp_shm_text_t which, const char *text);
+
+/* Settings of a group that may be changed at run time. */
+typedef enum {
+    RP_SHM_TIMEOUT,      /* rp_group_options_t.timeout */
+    RP_SHM_MAX_ATTEMPTS, /* -1: one for each other member */
+    RP_SHM_NO_FAILOVER,
+    RP_SHM_FORCE_RECOVERY,
+    RP_SHM_MEMBERS,      /* how many there are, those added at run time included */
+    RP_SHM_SETTINGS
+} rp_shm_setting_t;
+typedef enum {
+    RP_SHM_METHOD,
+    RP_SHM_STICKY,      /* "": no cookie */
+    RP_SHM_STICKY_PATH, /* "": no parameter */
+    RP_SHM_NONCE,       /* proves that a change was begun on a page of the manager; "": none does */
+    RP_SHM_GROUP_TEXTS
+} rp_shm_group_text_t;
+
+/* As those of members. group: after post_config. */
+apr_int64_t rp_shm_get_setting(const rp_group_t *group, rp_shm_setting_t which);
+void rp_shm_set_setting(const rp_group_t *group, rp_shm_setting_t which, apr_int64_t value);
+void rp_shm_get_group_text(const rp_group_t *group, rp_shm_group_text_t which, char text[RP_SHM_TEXT]);
+void rp_shm_set_group_text(const rp_group_t *group, rp_shm_group_text_t which, const char *text);
+
+/* For changes: one thread of all children at a time. Never waits: false, if another has it just now. The parent
+ * takes it back from a child that died. */
+bool rp_shm_lock(void);
+void rp_shm_unlock(void);
+
+/* Longest URL of a member added at run time, with its NUL. */
+#define RP_SHM_URL 512
+
+/* Tell all children of a member (rp_conf_read_member's) at the next place of its group, disabled. Under the
+ * lock, with all members there are enlisted here. The caller enlists it. False: its URL is too long. */
+bool rp_shm_add_member(const rp_group_t *group, const rp_backend_t *member);
+/* The URL of member i of the group's roster, one of those added at run time. */
+void rp_shm_get_url(const rp_group_t *group, int i, char url[RP_SHM_URL]);
 
 /* Requests in flight. Each enter is followed by one leave in the same child. */
 void rp_shm_enter(const rp_backend_t *member);

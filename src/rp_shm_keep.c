@@ -6,20 +6,22 @@
 #include "apr_pools.h"
 #include "http_core.h"
 
-/* In httpd's process pool, because this object's own variables go with it at a restart. */
-#define USERDATA "mod_revproxy rp_shm kept"
-
+/* In httpd's process pool, because this object's own variables go with it at a restart; the kind is its
+ * name there. */
 typedef struct kept_t {
     apr_pool_t *memory; /* a pool below httpd's process pool, with this in it */
     unsigned n;
-    rp_shm_slot_t slot[];
+    apr_size_t size;    /* of an item: another version of the module may have written it */
+    apr_uint64_t items[];
 } kept_t;
 
 /* What is needed to keep slots when pconf goes. */
 typedef struct keeper_t {
     pid_t parent;
     apr_pool_t *process;
-    const rp_shm_slot_t *const *slots;
+    const char *kind;
+    const void *const *items;
+    apr_size_t size;
     unsigned n;
 } keeper_t;
 
@@ -76,15 +78,44 @@ void rp_shm_adopt(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
     slot->number[RP_SHM_CHECK_TIME] = within(old->number[RP_SHM_CHECK_TIME], 0, now, 0);
 }
 
-const rp_shm_slot_t *rp_shm_get_kept(const server_rec *s, unsigned *n)
+const void *rp_shm_get_kept(const server_rec *s, const char *kind, apr_size_t size, unsigned *n)
 {
     void *data = NULL;
     const kept_t *kept;
 
-    apr_pool_userdata_get(&data, USERDATA, s->process->pool);
+    apr_pool_userdata_get(&data, kind, s->process->pool);
     kept = data;
-    *n = kept ? kept->n : 0;
-    return kept ? kept->slot : NULL;
+    *n = kept && kept->size == size ? kept->n : 0;
+    return kept && kept->size == size ? kept->items : NULL;
+}
+
+/* Items in a row, as they are kept. */
+static void copy_items(void *to, const void *const *items, apr_size_t size, unsigned n)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        memcpy((char *)to + i * size, items[i], size);
+    }
+}
+
+const void *rp_shm_take_kept(const rp_shm_setup_t *setup, const char *kind, void *const *items, apr_size_t size,
+                             unsigned n, unsigned *kept)
+{
+    const void *data = rp_shm_get_kept(setup->main, kind, size, kept);
+    unsigned i;
+
+    if (!data) {
+        void *copy = apr_palloc(setup->ptemp, n * size);
+
+        copy_items(copy, (const void *const *)items, size, n);
+        data = copy;
+        *kept = n;
+    }
+    for (i = 0; i < n; i++) {
+        memset(items[i], 0, size);
+    }
+    return data;
 }
 
 static apr_status_t keep(void *data)
@@ -93,35 +124,36 @@ static apr_status_t keep(void *data)
     void *old = NULL;
     apr_pool_t *memory;
     kept_t *kept;
-    unsigned i;
 
     /* Not when httpd ends: what was kept before is gone already then. */
     if (keeper->parent != getpid() || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_DESTROY_CONFIG ||
         apr_pool_create(&memory, keeper->process) != APR_SUCCESS) {
         return APR_SUCCESS;
     }
-    kept = apr_palloc(memory, sizeof(*kept) + keeper->n * sizeof(kept->slot[0]));
+    kept = apr_palloc(memory, sizeof(*kept) + keeper->n * keeper->size);
     kept->memory = memory;
     kept->n = keeper->n;
-    for (i = 0; i < keeper->n; i++) {
-        memcpy(&kept->slot[i], keeper->slots[i], sizeof(kept->slot[i]));
-    }
-    apr_pool_userdata_get(&old, USERDATA, keeper->process);
-    apr_pool_userdata_set(kept, USERDATA, NULL, keeper->process);
+    kept->size = keeper->size;
+    copy_items(kept->items, keeper->items, keeper->size, keeper->n);
+    apr_pool_userdata_get(&old, keeper->kind, keeper->process);
+    apr_pool_userdata_set(kept, keeper->kind, NULL, keeper->process);
     if (old) {
         apr_pool_destroy(((kept_t *)old)->memory);
     }
     return APR_SUCCESS;
 }
 
-void rp_shm_keep_at_end(apr_pool_t *pconf, const server_rec *s, const rp_shm_slot_t *const *slots, unsigned n)
+void rp_shm_keep_at_end(const rp_shm_setup_t *setup, const char *kind, const void *const *items, apr_size_t size,
+                        unsigned n)
 {
-    keeper_t *keeper = apr_pcalloc(pconf, sizeof(*keeper));
+    keeper_t *keeper = apr_pcalloc(setup->pconf, sizeof(*keeper));
 
     keeper->parent = getpid();
-    keeper->process = s->process->pool;
-    keeper->slots = slots;
+    keeper->process = setup->main->process->pool;
+    keeper->kind = kind;
+    keeper->items = items;
+    keeper->size = size;
     keeper->n = n;
     /* Before the provider's own cleanup takes the memory away. */
-    apr_pool_pre_cleanup_register(pconf, keeper, keep);
+    apr_pool_pre_cleanup_register(setup->pconf, keeper, keep);
 }

@@ -2,6 +2,7 @@
 #include "http_protocol.h"
 #include "mod_status.h"
 
+#include "rp_lb.h"
 #include "rp_shm.h"
 #include "rp_status.h"
 
@@ -62,15 +63,19 @@ static void print_row(request_rec *r, const rp_backend_t *b)
 
 static void print_title(request_rec *r, const rp_group_t *group)
 {
-    const rp_group_options_t *opt = &group->opt;
-    bool has_two = opt->sticky && strcmp(opt->sticky, opt->sticky_path) != 0;
+    rp_lb_settings_t set;
+    bool has_two;
+
+    rp_lb_get_settings(group, &set);
+    has_two = *set.sticky && strcmp(set.sticky, set.sticky_path) != 0;
 
     ap_rprintf(r, "<hr />\n<h1>Proxy LoadBalancer Status for %s</h1>\n\n", ap_escape_html(r->pool, group->name));
     ap_rprintf(r,
                "<table border=\"0\"><tr><th>SSes</th><th>Timeout</th><th>Method</th></tr>\n"
                "<tr><td>%s%s%s</td><td>%" APR_TIME_T_FMT "</td><td>%s</td></tr></table>\n",
-               opt->sticky ? ap_escape_html(r->pool, opt->sticky) : " - ", has_two ? " | " : "",
-               has_two ? ap_escape_html(r->pool, opt->sticky_path) : "", apr_time_sec(opt->timeout), opt->method);
+               *set.sticky ? ap_escape_html(r->pool, set.sticky) : " - ", has_two ? " | " : "",
+               has_two ? ap_escape_html(r->pool, set.sticky_path) : "", apr_time_sec(set.timeout),
+               ap_escape_html(r->pool, set.method));
     ap_rputs("<table border=\"0\"><tr><th>Sch</th><th>Host</th><th>Stat</th><th>Route</th><th>Redir</th><th>F</th>"
              "<th>Set</th><th>Acc</th><th>Busy</th><th>Wr</th><th>Rd</th></tr>\n",
              r);
@@ -98,7 +103,7 @@ static void print_legend(request_rec *r)
 static void print_group(request_rec *r, int index, bool is_short)
 {
     const rp_group_t *group = APR_ARRAY_IDX(rp_conf_get_server(r->server)->groups, index, const rp_group_t *);
-    int i;
+    int i, count = rp_lb_count_members(group);
 
     if (is_short) {
         ap_rprintf(r, "ProxyBalancer[%d]Name: %s\n", index, group->name);
@@ -106,8 +111,8 @@ static void print_group(request_rec *r, int index, bool is_short)
     else {
         print_title(r, group);
     }
-    for (i = 0; i < group->members->nelts; i++) {
-        const rp_backend_t *b = APR_ARRAY_IDX(group->members, i, const rp_backend_t *);
+    for (i = 0; i < count; i++) {
+        const rp_backend_t *b = rp_conf_get_member(group, i);
 
         if (is_short) {
             print_short(r, b, index, i);

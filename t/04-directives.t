@@ -35,7 +35,7 @@ for my $name (sort keys %directive) {
 my %known = map { lc($_) => 1 } keys %directive;
 my @used = $reference =~ /^\s*<?(\w+)/mg;
 s/^(?=Proxy(?:Match)?$)/</ for @used;
-is join(' ', grep { !$known{ lc $_ } && !/^(?:Location|Require)$/ && !/^(?:ttl|responsefieldsize)$/ } @used), '',
+is join(' ', grep { !$known{ lc $_ } && !/^(?:Location|Require|SetHandler)$/ && !/^(?:ttl|responsefieldsize)$/ } @used), '',
     'reference.conf uses no other ones';
 
 # Parameters of backends.

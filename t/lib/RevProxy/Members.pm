@@ -38,10 +38,11 @@ sub make {
     } @names;
 }
 
-# The path may ask for something else: /status/503, /silent.
+# The path may ask for something else: /status/503, /silent, /redirect (to itself).
 sub answer {
     my ($name, $c, $r) = @_;
     return $c->pause(30) if $r->target =~ m{/silent};
+    return $c->respond(302, [ Location => 'http://' . $r->header('Host') . '/there' ], '') if $r->target =~ m{/redirect};
     my ($status) = $r->target =~ m{/status/(\d+)};
     return $c->respond($status || 200, [ 'X-Member' => $name ], "$name " . $r->target);
 }

@@ -1,0 +1,70 @@
+#include "rp_lb_int.h"
+
+#include <pthread.h>
+
+#include "rp_pool.h"
+
+extern module AP_MODULE_DECLARE_DATA revproxy_module;
+APLOG_USE_MODULE(revproxy);
+
+/* lock protects memory and who enlists; taken before rp_pool's registry. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static apr_pool_t *memory; /* until the child ends */
+
+void rp_lb_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    (void)s;
+    memory = NULL;
+    if (apr_pool_create(&memory, pchild) != APR_SUCCESS) {
+        ap_abort_on_oom();
+    }
+    apr_pool_tag(memory, "rp_lb_members");
+}
+
+/* Another child, or this one, has added a member: make it known here. */
+static bool enlist_next(rp_roster_t *roster)
+{
+    char url[RP_SHM_URL];
+    rp_backend_t *b;
+    const char *err;
+
+    rp_shm_get_url(roster->owner, roster->count, url);
+    err = rp_conf_read_member(memory, roster->owner, apr_pstrdup(memory, url), &b);
+    if (err) {
+        /* It was read before it was written there. */
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, roster->owner->server, "%s: a member in shared memory is not usable: %s",
+                     roster->owner->name, err);
+        return false;
+    }
+    b->id = roster->members[roster->count]->id;
+    rp_pool_add(b);
+    rp_conf_enlist(roster, b);
+    return true;
+}
+
+int rp_lb_count_members(const rp_group_t *group)
+{
+    rp_roster_t *roster = group->roster;
+    int count = rp_conf_count_members(group);
+
+    if (roster->size == roster->configured || rp_shm_get_setting(roster->owner, RP_SHM_MEMBERS) <= count) {
+        return count;
+    }
+    pthread_mutex_lock(&lock);
+    while (roster->count < roster->size && roster->count < rp_shm_get_setting(roster->owner, RP_SHM_MEMBERS) &&
+           enlist_next(roster)) {
+    }
+    pthread_mutex_unlock(&lock);
+    return rp_conf_count_members(group);
+}
+
+void rp_lb_get_settings(const rp_group_t *group, rp_lb_settings_t *set)
+{
+    set->timeout = rp_shm_get_setting(group, RP_SHM_TIMEOUT);
+    set->max_attempts = (int)rp_shm_get_setting(group, RP_SHM_MAX_ATTEMPTS);
+    set->no_failover = rp_shm_get_setting(group, RP_SHM_NO_FAILOVER);
+    set->force_recovery = rp_shm_get_setting(group, RP_SHM_FORCE_RECOVERY);
+    rp_shm_get_group_text(group, RP_SHM_METHOD, set->method);
+    rp_shm_get_group_text(group, RP_SHM_STICKY, set->sticky);
+    rp_shm_get_group_text(group, RP_SHM_STICKY_PATH, set->sticky_path);
+}
