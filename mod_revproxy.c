@@ -25,6 +25,7 @@
 #include "src/rp_reqhead.h"
 #include "src/rp_route.h"
 #include "src/rp_shm.h"
+#include "src/rp_splice.h"
 #include "src/rp_status.h"
 #include "src/rp_tunnel.h"
 
@@ -62,6 +63,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(rp_tunnel_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(rp_lb_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(rp_pool_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(rp_splice_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(rp_park_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(rp_park_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 
@@ -81,6 +83,7 @@ static void register_hooks(apr_pool_t *p)
     /* After per-directory [P] rules have made their target. */
     ap_hook_fixups(rp_route_fixups, after_rewrite, before_proxy, APR_HOOK_FIRST);
     rp_client_register_filter();
+    ap_hook_optional_fn_retrieve(rp_client_find_functions, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(rp_exchange_handler, NULL, before_proxy, APR_HOOK_FIRST);
     /* A handler of a Location, as mod_proxy_balancer's. */
     ap_hook_handler(rp_manager_handler, NULL, NULL, APR_HOOK_FIRST);

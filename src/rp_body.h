@@ -91,7 +91,9 @@ typedef struct rp_down_t {
     rp_h1_chunk_t chunk;
     apr_uint64_t left;         /* of a body with a length */
     apr_uint64_t got;          /* bytes from the backend in this exchange, heads included */
-    bool is_ended;             /* the message is complete */
+    bool may_splice;           /* RevProxySplice */
+    rp_pipe_t *pipe;           /* on its way to the client past the filters; NULL: nothing */
+    bool is_ended;             /* the message is complete, as far as the backend is concerned */
     bool is_surplus;           /* bytes beyond it are here: the connection is not to be used again */
     apr_bucket_brigade *bb;    /* for the client */
     rp_fault_t fault;
@@ -115,7 +117,8 @@ void rp_down_take_rest(rp_down_t *down, apr_bucket_brigade *bb);
 void rp_down_start_body(rp_down_t *down, rp_h1_trailer_fn *trailer, void *ctx);
 /* Move body bytes to the client. DONE: the message is complete and its last bytes
  * with EOS lie in down->bb, still to be written by rp_down_finish (so that the
- * connection can be given back first). */
+ * connection can be given back first). WAIT_CLIENT with is_ended: the rest is here, conn is not
+ * needed any more and may be NULL from now on. */
 rp_pump_t rp_down_pump(rp_down_t *down, rp_conn_t *conn);
 bool rp_down_finish(rp_down_t *down);
 

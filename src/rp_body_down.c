@@ -41,13 +41,19 @@ void rp_down_init(rp_down_t *down, rp_client_t *client, const rp_h1_limits_t *li
     down->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
 }
 
-void rp_down_free(rp_down_t *down)
+static void free_buffer(rp_down_t *down)
 {
     if (down->buf) {
         apr_bucket_free(down->buf);
         down->buf = NULL;
     }
     down->size = down->pos = down->used = 0;
+}
+
+void rp_down_free(rp_down_t *down)
+{
+    free_buffer(down);
+    rp_splice_drop(&down->pipe);
 }
 
 void rp_down_reset(rp_down_t *down)
@@ -233,7 +239,7 @@ void rp_down_take_rest(rp_down_t *down, apr_bucket_brigade *bb)
     if (down->pos < down->used) {
         give_away(down, bb, down->pos, down->used - down->pos);
     }
-    rp_down_free(down);
+    free_buffer(down);
 }
 
 static void append_payload(rp_down_t *down, apr_size_t at, apr_size_t n)
@@ -243,7 +249,7 @@ static void append_payload(rp_down_t *down, apr_size_t at, apr_size_t n)
         give_away(down, down->bb, at, n);
     }
     if (n || down->is_ended) {
-        rp_down_free(down);
+        free_buffer(down);
     }
     else {
         down->pos = down->used = 0;
@@ -263,7 +269,7 @@ static rp_io_t read_body(rp_down_t *down, rp_conn_t *conn)
     rp_io_t io;
 
     if (!down->buf || down->size < n) {
-        rp_down_free(down);
+        free_buffer(down);
         down->buf = apr_bucket_alloc(n, get_alloc(down));
         down->size = n;
     }
@@ -280,7 +286,7 @@ static rp_io_t read_body(rp_down_t *down, rp_conn_t *conn)
 static rp_pump_t pause_for_backend(rp_down_t *down)
 {
     /* An idle exchange holds no read buffer. */
-    rp_down_free(down);
+    free_buffer(down);
     if (!rp_client_flush(down->client, down->bb)) {
         return fail(down, RP_E_CLIENT_GONE, 0, NULL);
     }
@@ -323,30 +329,85 @@ static rp_pump_t pass_on(rp_down_t *down)
     return rp_client_has_pending(down->client) ? RP_PUMP_WAIT_CLIENT : RP_PUMP_DONE;
 }
 
+/* Through a buffer and the request's filters. DONE: go on. */
+static rp_pump_t relay_once(rp_down_t *down, rp_conn_t *conn)
+{
+    apr_size_t at = 0, n = 0;
+
+    if (down->pos == down->used) {
+        rp_pump_t went = fill(down, conn);
+
+        if (went != RP_PUMP_DONE) {
+            return went;
+        }
+    }
+    if (down->is_ended) {
+        return RP_PUMP_DONE;
+    }
+    if (!find_payload(down, &at, &n)) {
+        return fail(down, RP_E_BODY_CHUNK, 0, rp_h1_error_text(down->chunk.error));
+    }
+    append_payload(down, at, n);
+    return down->is_ended ? RP_PUMP_DONE : pass_on(down);
+}
+
+/* Below this, copying costs less than the system calls. */
+#define SPLICE_MIN 32768
+
+/* May what comes next go past the filters? They all have let the body's beginning pass. */
+static bool can_splice(rp_down_t *down, const rp_conn_t *conn)
+{
+    if (down->pipe) {
+        return true;
+    }
+    if (!down->may_splice || down->framing.body != RP_H1_BODY_LENGTH || down->left < SPLICE_MIN ||
+        down->pos < down->used || !rp_conn_is_plain(conn) || !rp_client_is_bare(down->client)) {
+        return false;
+    }
+    down->pipe = rp_splice_take();
+    return down->pipe != NULL;
+}
+
+/* In the kernel. DONE: go on. */
+static rp_pump_t splice_once(rp_down_t *down, rp_conn_t *conn)
+{
+    apr_size_t n;
+
+    if (!rp_client_splice(down->client, down->pipe)) {
+        return fail(down, RP_E_CLIENT_GONE, 0, NULL);
+    }
+    if (rp_splice_held(down->pipe)) {
+        return RP_PUMP_WAIT_CLIENT;
+    }
+    if (down->is_ended) {
+        rp_splice_drop(&down->pipe);
+        return RP_PUMP_DONE;
+    }
+    switch (rp_conn_splice(conn, down->pipe, down->left, &n)) {
+    case RP_IO_OK:
+        down->got += n;
+        down->left -= n;
+        down->is_ended = down->left == 0;
+        return RP_PUMP_DONE;
+    case RP_IO_AGAIN:
+        /* An exchange that waits for its backend holds none. */
+        rp_splice_drop(&down->pipe);
+        return RP_PUMP_WAIT_BACKEND;
+    case RP_IO_EOF:
+        return fail(down, RP_E_BODY_EOF, 0, NULL);
+    default:
+        return fail(down, RP_E_BODY_READ, rp_conn_get_status(conn), NULL);
+    }
+}
+
 rp_pump_t rp_down_pump(rp_down_t *down, rp_conn_t *conn)
 {
     if (rp_client_has_pending(down->client)) {
         return RP_PUMP_WAIT_CLIENT;
     }
-    while (!down->is_ended) {
-        apr_size_t at = 0, n = 0;
-        rp_pump_t went = RP_PUMP_DONE;
+    while (!down->is_ended || down->pipe) {
+        rp_pump_t went = can_splice(down, conn) ? splice_once(down, conn) : relay_once(down, conn);
 
-        if (down->pos == down->used) {
-            went = fill(down, conn);
-            if (went != RP_PUMP_DONE) {
-                return went;
-            }
-        }
-        if (!down->is_ended) {
-            if (!find_payload(down, &at, &n)) {
-                return fail(down, RP_E_BODY_CHUNK, 0, rp_h1_error_text(down->chunk.error));
-            }
-            append_payload(down, at, n);
-        }
-        if (!down->is_ended) {
-            went = pass_on(down);
-        }
         if (went != RP_PUMP_DONE) {
             return went;
         }

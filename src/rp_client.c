@@ -1,5 +1,6 @@
 #include "rp_client.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include "http_protocol.h"
 #include "http_request.h"
 #include "http_ssl.h"
+#include "mod_core.h"
 
 static int get_client_fd(const conn_rec *c)
 {
@@ -296,6 +298,59 @@ bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb)
     cl->needs_flush = false;
     return ok;
 }
+
+/* ---- past the filters ---- */
+
+/* mod_logio's, for %O: httpd's core tells it what it has written. NULL: it is not loaded. */
+static APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_out) *count_bytes_out;
+
+void rp_client_find_functions(void)
+{
+    count_bytes_out = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_out);
+}
+
+/* Filters that do nothing to a body whose length the head has told. */
+static bool lets_pass(const ap_filter_t *f)
+{
+    return f->frec == ap_content_length_filter_handle || f->frec == ap_http_outerror_filter_handle ||
+           f->frec == ap_core_output_filter_handle || f->frec == gate_filter;
+}
+
+bool rp_client_is_bare(const rp_client_t *cl)
+{
+    const ap_filter_t *f = cl->r->output_filters;
+
+    while (f && lets_pass(f)) {
+        f = f->next;
+    }
+    return !f && cl->fd >= 0 && cl->head_sent;
+}
+
+bool rp_client_splice(rp_client_t *cl, rp_pipe_t *pipe)
+{
+    request_rec *r = cl->r;
+
+    while (rp_splice_held(pipe)) {
+        ssize_t n = rp_splice_drain(pipe, cl->fd);
+
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return true;
+        }
+        if (n <= 0) {
+            r->connection->aborted = 1;
+            return false;
+        }
+        /* What httpd's filters would have counted. */
+        r->bytes_sent += n;
+        if (count_bytes_out) {
+            count_bytes_out(r->connection, n);
+        }
+        cl->writes++;
+    }
+    return true;
+}
+
+/* ---- */
 
 bool rp_client_has_pending(rp_client_t *cl)
 {

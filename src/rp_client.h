@@ -18,6 +18,7 @@
 #include "httpd.h"
 #include "util_filter.h"
 #include "rp_park.h"
+#include "rp_splice.h"
 
 typedef struct rp_client_t {
     request_rec *r;
@@ -37,6 +38,8 @@ typedef enum { RP_CLIENT_OK, RP_CLIENT_AGAIN, RP_CLIENT_END, RP_CLIENT_FAIL } rp
 
 /* Called from register_hooks: the filter that keeps writes from waiting. */
 void rp_client_register_filter(void);
+/* Hook: find the functions of other modules that we use. */
+void rp_client_find_functions(void);
 
 void rp_client_init(rp_client_t *cl, request_rec *r);
 
@@ -51,6 +54,12 @@ bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb);
 void rp_client_send_interim(rp_client_t *cl, bool with_fields);
 /* The same, with nothing held back for more to come. */
 bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb);
+/* Do body bytes reach the client as they are: no TLS, no HTTP/2, no filter in their way but httpd's own,
+ * which let them pass? Known once the head is on its way. */
+bool rp_client_is_bare(const rp_client_t *cl);
+/* Send what a pipe holds, as far as that goes without waiting, to a bare client with nothing pending.
+ * false: the client is gone. */
+bool rp_client_splice(rp_client_t *cl, rp_pipe_t *pipe);
 /* Send what filters hold back. false: the client is gone. */
 bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Is output still waiting for the client to read? Tries to send it first. */

@@ -43,7 +43,8 @@ APLOG_USE_MODULE(revproxy);
     X(forward_continue) \
     X(ws_fallback)      \
     X(park)             \
-    X(client_abort)
+    X(client_abort)     \
+    X(splice)
 
 #define DIR_MAPPINGS(X) \
     X(reverse)          \

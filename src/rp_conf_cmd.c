@@ -526,6 +526,8 @@ const command_rec rp_conf_commands[] = {
                  "Off to let requests wait in their threads"),
     AP_INIT_FLAG("RevProxyClientAbort", set_dir_switch, DIR_SWITCH(client_abort), ANYWHERE,
                  "Off to go on for a client that has half-closed its connection"),
+    AP_INIT_FLAG("RevProxySplice", set_dir_switch, DIR_SWITCH(splice), ANYWHERE,
+                 "Off to copy large response bodies through httpd's filters always"),
     AP_INIT_TAKE1("RevProxyParkAfter", set_number, NUMBER(park_after), ANYWHERE,
                   "how long a request waits in its thread before it is parked (10ms)"),
     AP_INIT_TAKE1("RevProxyResponseHeadMax", set_number, NUMBER(head_max), ANYWHERE,

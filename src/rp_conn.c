@@ -85,13 +85,9 @@ int rp_conn_get_fd(const rp_conn_t *c)
 
 /* --- reading and writing ------------------------------------------------------------------ */
 
-static rp_io_t read_plain(rp_conn_t *c, char *buf, apr_size_t cap, apr_size_t *got)
+/* What a read of n bytes, or -1 with errno, means. */
+static rp_io_t conclude_plain(rp_conn_t *c, ssize_t n, apr_size_t *got)
 {
-    ssize_t n;
-
-    do {
-        n = recv(c->fd, buf, cap, 0);
-    } while (n < 0 && errno == EINTR);
     if (n > 0) {
         *got = (apr_size_t)n;
         return RP_IO_OK;
@@ -103,6 +99,23 @@ static rp_io_t read_plain(rp_conn_t *c, char *buf, apr_size_t cap, apr_size_t *g
         return rp_conn_set_again(c, c->fd, POLLIN);
     }
     return rp_conn_set_error(c, RP_E_HEAD_READ, errno);
+}
+
+static rp_io_t read_plain(rp_conn_t *c, char *buf, apr_size_t cap, apr_size_t *got)
+{
+    ssize_t n;
+
+    do {
+        n = recv(c->fd, buf, cap, 0);
+    } while (n < 0 && errno == EINTR);
+    return conclude_plain(c, n, got);
+}
+
+rp_io_t rp_conn_splice(rp_conn_t *c, rp_pipe_t *pipe, apr_size_t max, apr_size_t *got)
+{
+    AP_DEBUG_ASSERT(c->state == RP_CONN_OPEN && !c->tls);
+    *got = 0;
+    return conclude_plain(c, rp_splice_fill(pipe, c->fd, max), got);
 }
 
 /* After a TLS call: records or alerts that OpenSSL wants out go along with any wait. */

@@ -17,6 +17,7 @@
 #include "apr_network_io.h"
 #include "rp_conf.h"
 #include "rp_err.h"
+#include "rp_splice.h"
 
 typedef struct rp_conn_t rp_conn_t;
 
@@ -75,6 +76,9 @@ rp_io_t rp_conn_read(rp_conn_t *c, char *buf, apr_size_t cap, apr_size_t *got);
 /* Might a read give bytes at once without the socket becoming readable (TLS layer may hold some)?
  * True for TLS until a read has answered AGAIN; never for plain. */
 bool rp_conn_has_buffered(const rp_conn_t *c);
+
+/* The same into an empty pipe, for plain connections. */
+rp_io_t rp_conn_splice(rp_conn_t *c, rp_pipe_t *pipe, apr_size_t max, apr_size_t *got);
 
 /* Write from iov; OK: *sent > 0 bytes were taken (maybe not all). With TLS, taken
  * bytes may still be on their way: rp_conn_flush until OK before waiting for an answer. */

@@ -52,6 +52,7 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
     set_limits(x, &limits);
     rp_client_init(&x->client, r);
     rp_down_init(&x->down, &x->client, &limits, conf->io_buffer_set ? conf->io_buffer : 0);
+    x->down.may_splice = rp_conf_get_dir(r)->splice != RP_OFF;
     apr_pool_cleanup_register(r->pool, x, finish_with_pool, apr_pool_cleanup_null);
     return x;
 }

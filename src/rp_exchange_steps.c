@@ -56,7 +56,7 @@ static void want_backend(rp_exchange_t *x, short events, apr_interval_time_t lim
     if (events && !rp_conn_is_plain(x->conn)) {
         (void)rp_conn_get_interest(x->conn, &more);
     }
-    want_wait(x, rp_conn_get_fd(x->conn), events | (more & POLLOUT), limit);
+    want_wait(x, events ? rp_conn_get_fd(x->conn) : -1, events | (more & POLLOUT), limit);
 }
 
 static apr_interval_time_t get_backend_timeout(const rp_exchange_t *x)
@@ -550,6 +550,10 @@ static rp_step_t wait_to_relay(rp_exchange_t *x, rp_pump_t up, rp_pump_t down)
         return rp_exchange_fail_with(x, x->late_err);
     }
     x->late_err = for_client ? RP_E_CLIENT_SEND_TIMEOUT : RP_E_BODY_TIMEOUT;
+    if (x->down.is_ended && !is_sending(x)) {
+        /* A slow client holds no connection. */
+        rp_exchange_release_conn(x);
+    }
     if (up == RP_PUMP_WAIT_BACKEND) {
         backend |= POLLOUT;
     }
