@@ -37,7 +37,7 @@ my $t = RevProxy->new(
     CacheRoot %%DIR%%/var
     CacheEnable disk /cached/
     CacheHeader On
-    ProxyPass / %%URL:app%%/ timeout=1
+    ProxyPass / %%URL:app%%/ timeout=3
     <Location /gz/>
         SetOutputFilter DEFLATE
     </Location>
