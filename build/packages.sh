@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # Sourced by build/test and build/demo: installs Debian packages for what is missing.
 
-# Is it there? Most names are commands; four are not.
+# Is it there? Most names are commands; some are not.
 present() {
     case $1 in
         httpd) [ -n "$(find_httpd)" ] ;;
         libc) [ -e /usr/include/stdio.h ] ;;
         localhost) getent hosts localhost >/dev/null ;; # netbase makes /etc/hosts where there is none
+        tomcat) [ -e /usr/share/tomcat10/bin/bootstrap.jar ] ;;
         apxs) command -v apxs >/dev/null || command -v apxs2 >/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
@@ -48,4 +49,15 @@ install_missing() {
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C sh -c '
         apt-get -q=2 update && apt-get -q=2 -o Dpkg::Use-Pty=0 install --no-install-recommends -y "$@" >/dev/null' \
         sh "${packages[@]}" || { echo "apt-get could not install: ${packages[*]}"; return 1; }
+}
+
+# unpack_nginx yes|''   nginx's program without its package, which would start a server on port 80: where there is
+# none, .build/nginx/usr/sbin/nginx.
+unpack_nginx() {
+    local to=.build/nginx
+    if command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || [ -x $to/usr/sbin/nginx ]; then return 0; fi
+    [ -n "$1" ] || { echo "missing: nginx"; return 1; }
+    mkdir -p $to
+    (cd $to && apt-get -q=2 download nginx >/dev/null 2>&1 && dpkg-deb -x nginx_*.deb .) ||
+        { echo "apt-get could not download: nginx"; return 1; }
 }
