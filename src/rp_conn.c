@@ -292,12 +292,12 @@ const char *rp_conn_get_detail(const rp_conn_t *c)
     return c->detail[0] ? c->detail : NULL;
 }
 
-apr_port_t rp_conn_get_local_port(const rp_conn_t *c)
+static apr_port_t find_local_port(int fd)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof(sa);
 
-    if (c->fd < 0 || getsockname(c->fd, (struct sockaddr *)&sa, &len) != 0) {
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0) {
         return 0;
     }
     if (sa.ss_family == AF_INET) {
@@ -314,6 +314,15 @@ const apr_sockaddr_t *rp_conn_get_peer(const rp_conn_t *c)
 bool rp_conn_is_slow(const rp_conn_t *c)
 {
     return c->is_slow;
+}
+
+apr_port_t rp_conn_get_local_port(rp_conn_t *c)
+{
+    if (!c->is_port_known && c->state == RP_CONN_OPEN) {
+        c->local_port = find_local_port(c->fd);
+        c->is_port_known = true;
+    }
+    return c->local_port;
 }
 
 void rp_conn_note_slow(rp_conn_t *c, bool is_slow)

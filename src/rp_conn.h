@@ -112,7 +112,7 @@ apr_status_t rp_conn_get_status(const rp_conn_t *c);
 const char *rp_conn_get_detail(const rp_conn_t *c); /* NULL or words, e.g. the address tried */
 
 /* Counters and facts for logs and the pool. */
-apr_port_t rp_conn_get_local_port(const rp_conn_t *c);       /* 0: none (unix socket, not connected) */
+apr_port_t rp_conn_get_local_port(rp_conn_t *c);             /* 0: none (unix socket, not open) */
 const apr_sockaddr_t *rp_conn_get_peer(const rp_conn_t *c);  /* NULL before connected */
 bool rp_conn_is_slow(const rp_conn_t *c);                    /* its last answer was not worth a thread's wait */
 void rp_conn_note_slow(rp_conn_t *c, bool is_slow);

@@ -56,6 +56,8 @@ struct rp_conn_t {
     apr_status_t status;
     char detail[128];
     unsigned uses;
+    apr_port_t local_port;
+    bool is_port_known;
     bool is_slow;
 };
 

@@ -460,7 +460,6 @@ static rp_step_t take_head(rp_exchange_t *x)
         /* Answered without having asked for the body: nobody waits for it any more. */
         x->up_is_stopped = true;
     }
-    apr_table_setn(x->r->notes, "proxy-status", apr_itoa(x->r->pool, x->down.head.status));
     rp_reverse_adopt(x->r, x->target, &x->down.head, &x->down.framing);
     rp_exchange_decline_upgrade(x);
     rp_lb_note_response(&x->lb, x->down.head.status);

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "rp_span.h"
 
@@ -211,8 +212,17 @@ unsigned rp_h1_field_find(const rp_h1_head_t *h, const char *name, unsigned star
  */
 bool rp_h1_list_next(rp_span_t *list, rp_span_t *element);
 
-/** Whether a span equals a NUL-terminated ASCII word, case ignored. */
-bool rp_h1_span_is(rp_span_t span, const char *word);
+/** Whether n bytes are the same, the case of ASCII letters ignored. */
+bool rp_h1_is_same(const char *a, const char *b, size_t n);
+
+/**
+ * Whether a span equals a NUL-terminated ASCII word, case ignored. Inline, because each head takes
+ * a hundred of these, and nearly all end with the lengths; a constant word's is known to the compiler.
+ */
+static inline bool rp_h1_span_is(rp_span_t span, const char *word)
+{
+    return span.n == strlen(word) && rp_h1_is_same(span.p, word, span.n);
+}
 
 /** Whether a list value has the element token, ASCII case ignored. */
 bool rp_h1_value_has_token(rp_span_t value, const char *token);

@@ -23,17 +23,19 @@ typedef enum {
     FIELD_WARNING
 } field_kind_t;
 
+#define NAMED(name) {name, sizeof(name) - 1}
+
 static const struct {
-    const char *name;
+    rp_span_t name;
     field_kind_t kind;
 } special_fields[] = {
-    {"Connection", FIELD_HOP},     {"Proxy-Connection", FIELD_HOP}, {"Keep-Alive", FIELD_HOP},
-    {"TE", FIELD_HOP},             {"Trailer", FIELD_HOP},          {"Transfer-Encoding", FIELD_HOP},
-    {"Upgrade", FIELD_HOP},        {"Proxy-Authenticate", FIELD_HOP},
-    {"Date", FIELD_DATE},          {"Expires", FIELD_DATE},         {"Last-Modified", FIELD_DATE},
-    {"Location", FIELD_URL},       {"Content-Location", FIELD_URL}, {"URI", FIELD_URL},
-    {"Destination", FIELD_URL},    {"Set-Cookie", FIELD_COOKIE},    {"Content-Type", FIELD_TYPE},
-    {"Content-Length", FIELD_LENGTH}, {"Warning", FIELD_WARNING},
+    {NAMED("Connection"), FIELD_HOP},     {NAMED("Proxy-Connection"), FIELD_HOP}, {NAMED("Keep-Alive"), FIELD_HOP},
+    {NAMED("TE"), FIELD_HOP},             {NAMED("Trailer"), FIELD_HOP},          {NAMED("Transfer-Encoding"), FIELD_HOP},
+    {NAMED("Upgrade"), FIELD_HOP},        {NAMED("Proxy-Authenticate"), FIELD_HOP},
+    {NAMED("Date"), FIELD_DATE},          {NAMED("Expires"), FIELD_DATE},         {NAMED("Last-Modified"), FIELD_DATE},
+    {NAMED("Location"), FIELD_URL},       {NAMED("Content-Location"), FIELD_URL}, {NAMED("URI"), FIELD_URL},
+    {NAMED("Destination"), FIELD_URL},    {NAMED("Set-Cookie"), FIELD_COOKIE},    {NAMED("Content-Type"), FIELD_TYPE},
+    {NAMED("Content-Length"), FIELD_LENGTH}, {NAMED("Warning"), FIELD_WARNING},
 };
 
 typedef struct adoption_t {
@@ -41,6 +43,7 @@ typedef struct adoption_t {
     const rp_target_t *target;
     const rp_h1_head_t *head;
     const rp_h1_framing_t *framing;
+    const char *lines;  /* copy of the field lines, which begin with the first name */
     apr_hash_t *named;  /* lower-case names that the backend's Connection names; NULL: none */
     apr_table_t *out;
     bool is_interim;
@@ -52,16 +55,30 @@ static field_kind_t get_kind(rp_span_t name)
     size_t i;
 
     for (i = 0; i < sizeof(special_fields) / sizeof(special_fields[0]); i++) {
-        if (rp_h1_span_is(name, special_fields[i].name)) {
+        const rp_span_t *special = &special_fields[i].name;
+
+        if (name.n == special->n && rp_h1_is_same(name.p, special->p, name.n)) {
             return special_fields[i].kind;
         }
     }
     return FIELD_PASS;
 }
 
+/* All names and values in one piece; the parser has put a NUL behind each. */
+static void copy_lines(adoption_t *a)
+{
+    const rp_h1_head_t *h = a->head;
+    const rp_span_t *last = h->nfields ? &h->fields[h->nfields - 1].value : NULL;
+
+    if (last) {
+        a->lines = apr_pmemdup(a->r->pool, h->fields[0].name.p, (apr_size_t)(last->p + last->n + 1 - h->fields[0].name.p));
+    }
+}
+
+/* text: a name or value of the head. */
 static const char *copy(const adoption_t *a, rp_span_t text)
 {
-    return apr_pstrmemdup(a->r->pool, text.p, text.n);
+    return a->lines + (text.p - a->head->fields[0].name.p);
 }
 
 /* For apr_table_do: into the table ctx. */
@@ -276,9 +293,10 @@ static void set_status(request_rec *r, const rp_h1_head_t *head)
 {
     const char *code = apr_itoa(r->pool, head->status);
     const char *standard = ap_get_status_line(head->status);
+    bool has_standard = !strncmp(standard, code, 3);
 
     r->status = head->status;
-    if (head->reason_unfit && !strncmp(standard, code, 3)) {
+    if (has_standard && (head->reason_unfit || !strcmp(head->reason.p, standard + 4))) {
         r->status_line = standard;
     }
     else {
@@ -327,6 +345,7 @@ void rp_reverse_adopt(request_rec *r, const rp_target_t *target, const rp_h1_hea
 
     a.out = start_fields(&a);
     set_status(r, head);
+    copy_lines(&a);
     collect_named(&a);
     for (i = 0; i < head->nfields; i++) {
         add_field(&a, &head->fields[i]);

@@ -352,7 +352,7 @@ static int take_name(request_rec *r, rp_memory_t *mem)
     const char *text = r->filename + RP_PROXY_PREFIX_LEN;
     int rc = OK;
 
-    if (!is_our_scheme(text)) {
+    if (!mem->is_canonical && !is_our_scheme(text)) {
         return strchr(text, ':') ? rp_route_fail(r, &mem->target, RP_E_NO_HANDLER, text)
                                  : rp_route_fail(r, &mem->target, RP_E_TARGET_URL, text);
     }

@@ -154,16 +154,21 @@ static void note_socket(request_rec *r, const rp_target_t *t)
 static void set_address(apr_pool_t *p, rp_target_t *t, const rp_uri_t *u)
 {
     unsigned usual = rp_uri_default_port(u->scheme);
+    bool is_backends = t->route && !is_host_variable(t->route); /* keeps_host has seen to it */
 
-    t->scheme = copy_lower(p, u->scheme);
-    t->host = copy_lower(p, u->host);
+    t->scheme = is_backends ? t->route->backend->scheme : copy_lower(p, u->scheme);
+    t->host = is_backends ? t->route->backend->host : copy_lower(p, u->host);
     t->port = (apr_port_t)(u->port ? u->port : usual);
     t->has_port = t->port != usual;
 }
 
+/* What a canonical URL has besides its parts, at most: "://[" "]" ":65535" "/" "?" and the NUL. */
+#define AROUND_PARTS 16
+
 static int set_http_target(request_rec *r, rp_target_t *t, const char *text, rp_path_mode_t mode)
 {
     rp_span_t path, query;
+    apr_size_t cap;
     ptrdiff_t n;
     rp_uri_t u;
     char *url;
@@ -177,12 +182,12 @@ static int set_http_target(request_rec *r, rp_target_t *t, const char *text, rp_
         return rp_route_fail(r, t, RP_E_TARGET_HOST, apr_pstrmemdup(r->pool, u.host.p, u.host.n));
     }
     shape_path(r, u.rest, mode, &path, &query);
-    n = rp_uri_canonical_target(NULL, 0, &u, path, query);
+    cap = u.scheme.n + u.host.n + path.n + query.n + AROUND_PARTS;
+    url = apr_palloc(r->pool, cap);
+    n = rp_uri_canonical_target(url, cap, &u, path, query);
     if (n < 0) {
         return rp_route_fail(r, t, n == RP_URI_E_UNSAFE ? RP_E_BAD_TARGET : RP_E_TARGET_URL, rp_uri_err_text(n));
     }
-    url = apr_palloc(r->pool, (apr_size_t)n + 1);
-    rp_uri_canonical_target(url, (apr_size_t)n + 1, &u, path, query);
     set_address(r->pool, t, &u);
     t->url = url;
     t->path = strchr(url + u.scheme.n + 3, '/');

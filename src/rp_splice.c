@@ -19,7 +19,7 @@ struct rp_pipe_t {
 
 static apr_thread_mutex_t *lock; /* protects the rest; NULL: no threads */
 static rp_pipe_t *idle;
-static unsigned idle_count, count;
+static unsigned pipes_idle, pipes;
 
 void rp_splice_child_init(apr_pool_t *pchild, server_rec *s)
 {
@@ -43,14 +43,14 @@ static void leave(void)
     }
 }
 
-static void destroy(rp_pipe_t *pipe)
+static void destroy_pipe(rp_pipe_t *pipe)
 {
     close(pipe->in);
     close(pipe->out);
     free(pipe);
 }
 
-static rp_pipe_t *make(void)
+static rp_pipe_t *make_pipe(void)
 {
     rp_pipe_t *pipe;
     int fd[2];
@@ -77,13 +77,13 @@ static rp_pipe_t *take_idle(bool *may_make)
 
     enter();
     pipe = idle;
-    *may_make = !pipe && count < PIPES_MAX;
+    *may_make = !pipe && pipes < PIPES_MAX;
     if (pipe) {
         idle = pipe->next;
-        idle_count--;
+        pipes_idle--;
     }
     else if (*may_make) {
-        count++;
+        pipes++;
     }
     leave();
     return pipe;
@@ -92,7 +92,7 @@ static rp_pipe_t *take_idle(bool *may_make)
 static void forget_one(void)
 {
     enter();
-    count--;
+    pipes--;
     leave();
 }
 
@@ -104,7 +104,7 @@ rp_pipe_t *rp_splice_take(void)
     if (!may_make) {
         return pipe;
     }
-    pipe = make();
+    pipe = make_pipe();
     if (!pipe) {
         forget_one();
     }
@@ -117,11 +117,11 @@ static bool keep(rp_pipe_t *pipe)
     bool is_kept;
 
     enter();
-    is_kept = idle_count < IDLE_MAX;
+    is_kept = pipes_idle < IDLE_MAX;
     if (is_kept) {
         pipe->next = idle;
         idle = pipe;
-        idle_count++;
+        pipes_idle++;
     }
     leave();
     return is_kept;
@@ -135,7 +135,7 @@ void rp_splice_drop(rp_pipe_t **pipe)
     if (!p || (p->held == 0 && keep(p))) {
         return;
     }
-    destroy(p);
+    destroy_pipe(p);
     forget_one();
 }
 

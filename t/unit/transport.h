@@ -27,6 +27,8 @@ static apr_status_t fake_info_get(apr_sockaddr_t **sa, const char *host, apr_int
 #include "../../src/rp_addr.c"
 #undef apr_sockaddr_info_get
 
+#include "../../src/rp_splice.c"
+
 #include "../../src/rp_conn.c"
 
 #include "../../src/rp_conn_open.c"
