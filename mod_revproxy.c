@@ -16,6 +16,7 @@
 #include "src/rp_client.h"
 #include "src/rp_conf.h"
 #include "src/rp_exchange.h"
+#include "src/rp_health.h"
 #include "src/rp_lb.h"
 #include "src/rp_lbm.h"
 #include "src/rp_lint.h"
@@ -41,11 +42,14 @@ static void register_hooks(apr_pool_t *p)
 
     /* Beside a real mod_proxy: it claims every proxied request, we only ours. */
     static const char *const before_proxy[] = {"mod_proxy.c", NULL};
+    static const char *const before_watchdog[] = {"mod_watchdog.c", NULL};
 
     /* Now, while LoadModule runs: <IfModule mod_proxy.c> below it looks for them. */
     rp_conf_add_stand_ins(p);
     /* Now, because lbmethod= is checked where it stands. */
     rp_lbm_register(p);
+    /* While ProxyHCExpr is read. */
+    ap_hook_expr_lookup(rp_conf_expr_lookup, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* Anywhere: after all LoadModule lines, before the first directive is carried out. */
     ap_hook_pre_config(rp_conf_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -61,10 +65,13 @@ static void register_hooks(apr_pool_t *p)
 
     ap_hook_post_config(rp_park_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(rp_tunnel_post_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(rp_lb_child_init, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(rp_pool_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    /* mod_watchdog starts the thread that makes the health checks in a hook of its own; it needs all of these. */
+    ap_hook_post_config(rp_health_post_config, NULL, NULL, APR_HOOK_MIDDLE + 2);
+    ap_hook_child_init(rp_lb_child_init, NULL, before_watchdog, APR_HOOK_MIDDLE);
+    ap_hook_child_init(rp_pool_child_init, NULL, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_init(rp_splice_child_init, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(rp_park_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(rp_park_child_init, NULL, before_watchdog, APR_HOOK_MIDDLE);
+    ap_hook_child_init(rp_health_child_init, NULL, before_watchdog, APR_HOOK_MIDDLE + 1);
     ap_hook_child_stopping(rp_park_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 
     /* Around everything that handles a connection, so that a parked request comes back here. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "apr_fnmatch.h"
 #include "apr_optional_hooks.h"
 #include "util_mutex.h"
 
@@ -22,6 +23,7 @@ APLOG_USE_MODULE(revproxy);
     X(head_max, 131072)                  \
     X(fields_max, 500)                   \
     X(tunnel_max, 0)                     \
+    X(check_body_max, 1048576)           \
     X(tunnel_drain, 300 * APR_USEC_PER_SEC) \
     X(balancer_growth, 5)                \
     X(heartbeat_file, NULL)
@@ -73,6 +75,8 @@ void *rp_conf_create_server(apr_pool_t *p, server_rec *s)
     conf->backends = apr_array_make(p, 4, sizeof(rp_backend_t *));
     conf->groups = apr_array_make(p, 4, sizeof(rp_group_t *));
     conf->blocked = apr_array_make(p, 1, sizeof(const char *));
+    conf->check_exprs = apr_array_make(p, 1, sizeof(rp_check_expr_t *));
+    conf->check_templates = apr_array_make(p, 1, sizeof(rp_check_template_t *));
     SERVER_SCALARS(CREATE_SCALAR)
     SERVER_SWITCHES(CREATE_SWITCH)
     return conf;
@@ -276,6 +280,20 @@ apr_interval_time_t rp_conf_get_connect_timeout(const rp_backend_t *b, const ser
     return b->opt.set & RP_OPT_CONNECT_TIMEOUT ? b->opt.connect_timeout : rp_conf_get_timeout(b, s);
 }
 
+/* Shorter than this a timeout would take pauses of a healthy backend for its end. */
+#define CHECK_TIMEOUT_MIN apr_time_from_sec(5)
+
+apr_interval_time_t rp_conf_get_check_timeout(const rp_backend_t *member, apr_interval_time_t interval)
+{
+    apr_interval_time_t longest = rp_conf_get_timeout(member, member->server);
+    apr_interval_time_t usual = interval > CHECK_TIMEOUT_MIN ? interval : CHECK_TIMEOUT_MIN;
+
+    if (member->opt.set & RP_OPT_CHECK_TIMEOUT) {
+        return member->opt.check.timeout;
+    }
+    return usual < longest ? usual : longest;
+}
+
 /* mod_ssl finishes the SSLProxy* settings of a section in this hook. */
 #define RP_HOOK_DECLARE(type) type
 APR_DECLARE_EXTERNAL_HOOK(rp, RP_HOOK, int, section_post_config,
@@ -309,6 +327,15 @@ int rp_conf_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
         }
     }
     return OK;
+}
+
+bool rp_conf_is_in_section(const rp_section_t *section, const char *url, int n, ap_regmatch_t *groups)
+{
+    if (section->regex) {
+        return !ap_regexec(section->regex, url, (apr_size_t)n, groups, 0);
+    }
+    return section->is_glob ? apr_fnmatch(section->pattern, url, 0) == APR_SUCCESS
+                            : !strncmp(url, section->pattern, strlen(section->pattern));
 }
 
 static ap_conf_vector_t *find_section(const rp_server_conf_t *conf, const char *name)

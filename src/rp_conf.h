@@ -18,6 +18,7 @@
 #include "ap_expr.h"
 #include "apr_tables.h"
 
+#include "rp_conf_check.h"
 #include "rp_span.h"
 
 typedef struct rp_route_t rp_route_t;
@@ -55,6 +56,13 @@ typedef enum { RP_BAD_HEADER_ERROR, RP_BAD_HEADER_IGNORE, RP_BAD_HEADER_START_BO
 #define RP_OPT_UPGRADE          (1u << 21)
 #define RP_OPT_ADDRESS_TTL      (1u << 22)
 #define RP_OPT_TUNNEL_MAX       (1u << 23)
+#define RP_OPT_CHECK_METHOD     (1u << 24)
+#define RP_OPT_CHECK_INTERVAL   (1u << 25)
+#define RP_OPT_CHECK_TIMEOUT    (1u << 26)
+#define RP_OPT_CHECK_PASSES     (1u << 27)
+#define RP_OPT_CHECK_FAILS      (1u << 28)
+#define RP_OPT_CHECK_URI        (1u << 29)
+#define RP_OPT_CHECK_EXPR       (1u << 30)
 
 /* Status flags of a backend as configured (compat section 8.1). */
 #define RP_STATUS_IGNORE_ERRORS 0x001u /* I */
@@ -89,6 +97,7 @@ typedef struct rp_options_t {
     unsigned status_set, status_clear;   /* RP_STATUS_* given with + and with - */
     const char *upgrade;                 /* NULL: not given; "*": ANY; "NONE"; else token list */
     int tunnel_max;                      /* tunnels per child; 0 = no limit */
+    rp_check_options_t check;            /* only of members */
 } rp_options_t;
 
 /* One server behind us. For a target with variables ($1, ${X}) in its host, the
@@ -222,6 +231,8 @@ typedef struct rp_server_conf_t {
     apr_array_header_t *backends;   /* rp_backend_t * defined here or inherited: for look-up by URL and ProxySet */
     apr_array_header_t *groups;     /* rp_group_t * */
     apr_array_header_t *blocked;    /* const char *: ProxyBlock words */
+    apr_array_header_t *check_exprs;     /* rp_check_expr_t *; never inherited */
+    apr_array_header_t *check_templates; /* rp_check_template_t *; never inherited */
     rp_switch_t pass_inherit, balancer_inherit;
     bool balancer_persist;          /* never inherited */
     const char *heartbeat_file;     bool heartbeat_file_set; /* HeartbeatStorage */
@@ -237,6 +248,7 @@ typedef struct rp_server_conf_t {
     apr_size_t head_max;            bool head_max_set;       /* RevProxyResponseHeadMax, bytes, default 131072 */
     int fields_max;                 bool fields_max_set;     /* RevProxyResponseFieldsMax, default 500 */
     int tunnel_max;                 bool tunnel_max_set;     /* RevProxyTunnelMax, per child; 0 (default) = no limit */
+    apr_size_t check_body_max;      bool check_body_max_set; /* RevProxyCheckBodyMax, bytes, default 1048576 */
     apr_interval_time_t tunnel_drain; bool tunnel_drain_set; /* RevProxyTunnelDrain; 0: they may stay */
 } rp_server_conf_t;
 
@@ -324,6 +336,10 @@ rp_group_t *rp_conf_find_group(const rp_server_conf_t *conf, const char *url);
 
 /* Is the real mod_proxy in this server (not our stand-in)? Then plain names are its own. */
 bool rp_conf_has_real_proxy(void);
+
+/* Does a <Proxy> or <ProxyMatch> section apply to a target's URL? groups: n places for what the parts of its
+ * regular expression match, 0 and NULL if nobody asks. */
+bool rp_conf_is_in_section(const rp_section_t *section, const char *url, int n, ap_regmatch_t *groups);
 
 /* Effective values for a backend in the server of a request (compat section 6). Microseconds. */
 apr_interval_time_t rp_conf_get_timeout(const rp_backend_t *b, const server_rec *s);

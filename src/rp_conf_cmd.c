@@ -152,6 +152,9 @@ static const number_t max_forwards = {
 static const number_t head_max = {
     AS_SIZE, OF_SERVER(head_max), .min = 1024, .max = 16 * 1024 * 1024,
     .rule = "RevProxyResponseHeadMax must be 1024 to 16777216 bytes", .example = "131072"};
+static const number_t check_body_max = {
+    AS_SIZE, OF_SERVER(check_body_max), .min = 1024, .max = 64 * 1024 * 1024,
+    .rule = "RevProxyCheckBodyMax must be 1024 to 67108864 bytes", .example = "1048576"};
 static const number_t fields_max = {
     AS_INT, OF_SERVER(fields_max), .min = 1, .max = 100000,
     .rule = "RevProxyResponseFieldsMax must be 1 to 100000", .example = "500"};
@@ -517,9 +520,12 @@ const command_rec rp_conf_commands[] = {
         "Off, with ProxyPassInherit Off, to drop the main server's balancers here"),
     TWO(AP_INIT_FLAG, "BalancerPersist", rp_conf_cmd_persist, NULL,
         "On to keep the members' state over a stop and start"),
-    TWO(AP_INIT_RAW_ARGS, "ProxyHCExpr", refuse, RP_NO_CHECKS, "not in this version"),
-    TWO(AP_INIT_RAW_ARGS, "ProxyHCTemplate", refuse, RP_NO_CHECKS, "not in this version"),
-    TWO(AP_INIT_RAW_ARGS, "ProxyHCTPsize", refuse, RP_NO_CHECKS, "not in this version"),
+    TWO(AP_INIT_RAW_ARGS, "ProxyHCExpr", rp_conf_cmd_check_expr, NULL,
+        "a name and a condition on the response to a health check"),
+    TWO(AP_INIT_RAW_ARGS, "ProxyHCTemplate", rp_conf_cmd_check_template, NULL,
+        "a name and hc* parameters, for hctemplate="),
+    TWO(AP_INIT_TAKE1, "ProxyHCTPsize", rp_conf_cmd_check_threads, NULL,
+        "accepted, without effect: health checks need no threads"),
     TWO(AP_INIT_TAKE1, "HeartbeatStorage", rp_conf_cmd_heartbeats, NULL,
         "file in which lbmethod=heartbeat finds what servers say of themselves"),
     AP_INIT_FLAG("RevProxyPark", set_dir_switch, DIR_SWITCH(park), ANYWHERE,
@@ -534,6 +540,8 @@ const command_rec rp_conf_commands[] = {
                   "bytes that a response head from a backend may have (131072)"),
     AP_INIT_TAKE1("RevProxyResponseFieldsMax", set_number, NUMBER(fields_max), ANYWHERE,
                   "header fields that a response from a backend may have (500)"),
+    AP_INIT_TAKE1("RevProxyCheckBodyMax", set_number, NUMBER(check_body_max), ANYWHERE,
+                  "bytes of a response's body that hc('body') may read (1048576)"),
     AP_INIT_TAKE1("RevProxyTunnelIdle", set_number, NUMBER(tunnel_idle), ANYWHERE,
                   "seconds without a byte after which a tunnel is closed"),
     AP_INIT_TAKE1("RevProxyTunnelLifetime", set_number, NUMBER(tunnel_life), ANYWHERE,

@@ -176,7 +176,7 @@ static const char *set_params(cmd_parms *cmd, rp_backend_t *b, const apr_table_t
     for (i = 0; !err && i < list->nelts; i++) {
         const apr_table_entry_t *e = &APR_ARRAY_IDX(list, i, apr_table_entry_t);
 
-        err = rp_conf_set_param(cmd->pool, &b->opt, e->key, e->val);
+        err = rp_conf_set_param(cmd, &b->opt, e->key, e->val);
     }
     return err;
 }

@@ -192,9 +192,10 @@ void rp_conf_init_group_options(rp_group_options_t *opt)
     opt->force_recovery = true;
 }
 
-static const char *refuse_key(apr_pool_t *p, const char *key, const char *value)
+static const char *refuse_key(cmd_parms *cmd, const char *key, const char *value)
 {
     const char *words[PARAMS + 1], *nearest;
+    apr_pool_t *p = cmd->pool;
     rp_options_t scratch;
     size_t i;
 
@@ -204,7 +205,7 @@ static const char *refuse_key(apr_pool_t *p, const char *key, const char *value)
     words[i] = NULL;
     nearest = rp_conf_nearest(key, words);
     rp_conf_init_options(&scratch);
-    if (rp_conf_is_inert_param(key) || !rp_conf_set_param(p, &scratch, key, value)) {
+    if (rp_conf_is_inert_param(key) || !rp_conf_set_param(cmd, &scratch, key, value)) {
         return apr_psprintf(p,
                             "unknown Balancer parameter '%s=%s': it is a parameter of members, "
                             "write it behind their URLs in BalancerMember",
@@ -250,7 +251,7 @@ const char *rp_conf_set_group_param(cmd_parms *cmd, rp_group_options_t *opt, con
     for (i = 0; i < PARAMS && ap_cstr_casecmp(key, params[i].name); i++) {
     }
     if (i == PARAMS) {
-        return refuse_key(cmd->pool, key, value);
+        return refuse_key(cmd, key, value);
     }
     if (!params[i].set(&setting)) {
         return params[i].example

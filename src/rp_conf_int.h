@@ -52,10 +52,22 @@ bool rp_conf_is_same_name(const char *a, const char *b);
 
 /* ---- rp_conf_param.c: key=value ---- */
 
-/* Set one parameter; the message has no directive name in front. p: for strings and messages. */
-const char *rp_conf_set_param(apr_pool_t *p, rp_options_t *opt, const char *key, const char *value);
+/* Set one parameter; the message has no directive name in front. */
+const char *rp_conf_set_param(cmd_parms *cmd, rp_options_t *opt, const char *key,
+                              const char *value);
 /* True for a key that exists but does nothing for http backends. */
 bool rp_conf_is_inert_param(const char *key);
+
+/* ---- rp_conf_check.c: health checks ---- */
+
+void rp_conf_init_check(rp_check_options_t *check);
+/* As rp_conf_set_param, of the parameter with this bit; 0: hctemplate. */
+const char *rp_conf_set_check_param(cmd_parms *cmd, rp_options_t *opt, unsigned bit,
+                                    const char *value);
+
+const char *rp_conf_cmd_check_expr(cmd_parms *cmd, void *dir, const char *args);
+const char *rp_conf_cmd_check_template(cmd_parms *cmd, void *dir, const char *args);
+const char *rp_conf_cmd_check_threads(cmd_parms *cmd, void *dir, const char *arg);
 
 /* ---- rp_conf_target.c: URLs to backends ---- */
 
@@ -131,7 +143,5 @@ const ap_directive_t *rp_conf_find_proxy_section(const cmd_parms *cmd);
 void rp_conf_retire_stand_ins(void);
 /* Let "LogLevel proxy:..." count for us where revproxy has no level of its own. */
 void rp_conf_adopt_log_levels(server_rec *s);
-
-#define RP_NO_CHECKS "active health checks are not in this version of mod_revproxy"
 
 #endif

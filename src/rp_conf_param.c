@@ -10,6 +10,7 @@ typedef enum {
     AS_FLAG_NOT, /* bool, inverse */
     AS_STRING,   /* const char *, at most `max` bytes */
     AS_CUSTOM,   /* custom() knows */
+    AS_CHECK,    /* rp_conf_check.c knows */
     AS_INERT     /* accepted, no effect for http */
 } kind_t;
 
@@ -266,13 +267,19 @@ static const param_t params[] = {
      set_flushwait},
     {.name = "flusher", .kind = AS_INERT},
     {.name = "secret", .kind = AS_INERT},
-    {.name = "hcmethod", .kind = AS_INERT},
-    {.name = "hcinterval", .kind = AS_INERT},
-    {.name = "hcpasses", .kind = AS_INERT},
-    {.name = "hcfails", .kind = AS_INERT},
-    {.name = "hcuri", .kind = AS_INERT},
-    {.name = "hcexpr", .kind = AS_INERT},
-    {.name = "hctemplate", .kind = AS_INERT},
+    {"hcmethod", AS_CHECK, RP_OPT_CHECK_METHOD, 0, 0, 0, 0, NULL, NULL, NULL},
+    {"hcinterval", AS_TIME, RP_OPT_CHECK_INTERVAL, AT(check.interval), RP_CHECK_INTERVAL_MIN,
+     MAX_TIME, SECOND, "Interval must be a positive value greater than 100ms",
+     "hcinterval=10 (seconds) or hcinterval=500ms", NULL},
+    {"hctimeout", AS_TIME, RP_OPT_CHECK_TIMEOUT, AT(check.timeout), MS, MAX_TIME, SECOND,
+     "hctimeout must be at least one millisecond", "hctimeout=5 (seconds) or hctimeout=500ms", NULL},
+    {"hcpasses", AS_NUMBER, RP_OPT_CHECK_PASSES, AT(check.passes), 0, APR_INT32_MAX, 0,
+     "Passes must be a positive value", "hcpasses=2", NULL},
+    {"hcfails", AS_NUMBER, RP_OPT_CHECK_FAILS, AT(check.fails), 0, APR_INT32_MAX, 0,
+     "Fails must be a positive value", "hcfails=3", NULL},
+    {"hcuri", AS_CHECK, RP_OPT_CHECK_URI, 0, 0, 0, 0, NULL, NULL, NULL},
+    {"hcexpr", AS_CHECK, RP_OPT_CHECK_EXPR, 0, 0, 0, 0, NULL, NULL, NULL},
+    {"hctemplate", AS_CHECK, 0, 0, 0, 0, 0, NULL, NULL, NULL},
 };
 /* clang-format on */
 
@@ -298,6 +305,7 @@ void rp_conf_init_options(rp_options_t *opt)
     opt->loadfactor = 100;
     opt->route = "";
     opt->redirect = "";
+    rp_conf_init_check(&opt->check);
 }
 
 static const param_t *find_param(const char *key)
@@ -407,8 +415,9 @@ static const char *set_string(const param_t *param, rp_options_t *opt, const cha
     return NULL;
 }
 
-const char *rp_conf_set_param(apr_pool_t *p, rp_options_t *opt, const char *key, const char *value)
+const char *rp_conf_set_param(cmd_parms *cmd, rp_options_t *opt, const char *key, const char *value)
 {
+    apr_pool_t *p = cmd->pool;
     const param_t *param = find_param(key);
     const char *wrong = NULL;
 
@@ -432,6 +441,12 @@ const char *rp_conf_set_param(apr_pool_t *p, rp_options_t *opt, const char *key,
         break;
     case AS_CUSTOM:
         wrong = param->custom(p, opt, value) ? NULL : "is not valid";
+        break;
+    case AS_CHECK:
+        wrong = rp_conf_set_check_param(cmd, opt, param->bit, value);
+        if (wrong) {
+            return apr_psprintf(p, "%s; '%s=%s' was read", wrong, key, value);
+        }
         break;
     case AS_INERT:
         break;
@@ -478,6 +493,12 @@ static const char *describe_custom(apr_pool_t *p, const param_t *param, const rp
         return opt->address_ttl < 0 ? "-1" : describe_time(p, opt->address_ttl);
     case RP_OPT_STATUS:
         return describe_status(p, opt);
+    case RP_OPT_CHECK_METHOD:
+        return rp_conf_get_check_name(opt->check.method);
+    case RP_OPT_CHECK_URI:
+        return opt->check.uri;
+    case RP_OPT_CHECK_EXPR:
+        return opt->check.expr;
     default:
         return "(no effect)";
     }

@@ -127,7 +127,7 @@ static const char *set_options(cmd_parms *cmd, rp_backend_t *b, const line_t *li
     for (i = 0; !err && i < line->pairs->nelts; i++) {
         const pair_t *pair = &APR_ARRAY_IDX(line->pairs, i, pair_t);
 
-        err = rp_conf_set_param(cmd->pool, &b->opt, pair->key, pair->value);
+        err = rp_conf_set_param(cmd, &b->opt, pair->key, pair->value);
     }
     return err;
 }

@@ -15,6 +15,7 @@ static struct {
     {.name = "mod_lbmethod_bytraffic.c", .symbol = "lbmethod_bytraffic_module"},
     {.name = "mod_lbmethod_bybusyness.c", .symbol = "lbmethod_bybusyness_module"},
     {.name = "mod_lbmethod_heartbeat.c", .symbol = "lbmethod_heartbeat_module"},
+    {.name = "mod_proxy_hcheck.c", .symbol = "proxy_hcheck_module"},
     {.name = "mod_proxy_wstunnel.c", .symbol = "proxy_wstunnel_module"},
     {.name = "proxy_module", .symbol = "proxy_module"},
     {.name = "proxy_http_module", .symbol = "proxy_http_module"},
@@ -23,6 +24,7 @@ static struct {
     {.name = "lbmethod_bytraffic_module", .symbol = "lbmethod_bytraffic_module"},
     {.name = "lbmethod_bybusyness_module", .symbol = "lbmethod_bybusyness_module"},
     {.name = "lbmethod_heartbeat_module", .symbol = "lbmethod_heartbeat_module"},
+    {.name = "proxy_hcheck_module", .symbol = "proxy_hcheck_module"},
     {.name = "proxy_wstunnel_module", .symbol = "proxy_wstunnel_module"},
 };
 

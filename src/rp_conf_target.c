@@ -379,7 +379,7 @@ static const char *apply(cmd_parms *cmd, rp_backend_t *b, const char *args, cons
                                 word);
         }
         *value++ = '\0';
-        err = rp_conf_set_param(cmd->pool, &b->opt, word, value);
+        err = rp_conf_set_param(cmd, &b->opt, word, value);
         if (err) {
             return apr_psprintf(cmd->pool, "%s; %s", err, url);
         }

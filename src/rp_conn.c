@@ -33,6 +33,21 @@ void rp_conn_close_socket(rp_conn_t *c)
     c->fd = -1;
 }
 
+void rp_conn_init_want(rp_conn_want_t *want, const rp_backend_t *backend, server_rec *server)
+{
+    const rp_server_conf_t *conf = rp_conf_get_server(server);
+
+    want->backend = backend;
+    want->server = server;
+    want->tls_name = NULL;
+    want->tls_identity = NULL;
+    want->source = conf->source_address;
+    want->receive_buffer =
+        backend->opt.set & RP_OPT_RECEIVE_BUFFER ? backend->opt.receive_buffer : conf->receive_buffer;
+    want->connect_timeout = rp_conf_get_connect_timeout(backend, server);
+    want->timeout = rp_conf_get_timeout(backend, server);
+}
+
 rp_conn_t *rp_conn_make(const rp_backend_t *backend)
 {
     rp_conn_t *c = ap_calloc(1, sizeof(*c));

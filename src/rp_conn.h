@@ -44,6 +44,9 @@ typedef struct rp_conn_want_t {
     apr_interval_time_t timeout;     /* for the TLS handshake, and for the look-up of the name */
 } rp_conn_want_t;
 
+/* Fill want from what the configuration says of a backend, in the server of a request: all but TLS. */
+void rp_conn_init_want(rp_conn_want_t *want, const rp_backend_t *backend, server_rec *server);
+
 /* Called by rp_pool_child_init. */
 void rp_conn_child_init(apr_pool_t *pchild);
 

@@ -82,6 +82,7 @@ static void set_options(const rp_conn_t *c)
 static void bind_source(const rp_conn_t *c)
 {
     const apr_sockaddr_t *source = c->source;
+    rp_err_where_t where = {.backend = c->backend->name, .phase = "connecting"};
     char detail[160];
     int err;
 
@@ -92,7 +93,7 @@ static void bind_source(const rp_conn_t *c)
         /* As mod_proxy: the system chooses an address then. */
         err = errno;
         apr_snprintf(detail, sizeof(detail), "%pI, connecting to %pI without it", (void *)source, (void *)c->peer);
-        rp_err_log_connecting(c->server, RP_E_SOURCE, err, c->backend->name, detail);
+        rp_err_log_server(c->server, RP_E_SOURCE, err, &where, detail);
     }
 }
 

@@ -53,13 +53,14 @@ void rp_err_log_retried(request_rec *r, rp_err_t err, apr_status_t rv, const rp_
     }
 }
 
-void rp_err_log_connecting(const server_rec *s, rp_err_t err, apr_status_t rv, const char *backend,
-                           const char *detail)
+void rp_err_log_server(const server_rec *s, rp_err_t err, apr_status_t rv, const rp_err_where_t *where,
+                       const char *detail)
 {
     const rp_err_info_t *e = rp_err_get(err);
 
-    ap_log_error(APLOG_MARK, e->level, rv, s, "RP%04d %s: backend %s phase connecting%s%s", e->code, e->text,
-                 backend, detail ? ": " : "", detail ? detail : "");
+    ap_log_error(APLOG_MARK, e->level, rv, s, "RP%04d %s: backend %s%s%s%s%s", e->code, e->text, where->backend,
+                 where->phase ? " phase " : "", where->phase ? where->phase : "", detail ? ": " : "",
+                 detail ? detail : "");
 }
 
 static bool names_host(const char *page)

@@ -66,11 +66,11 @@ void rp_err_log(request_rec *r, rp_err_t err, apr_status_t rv, const rp_err_wher
 void rp_err_log_retried(request_rec *r, rp_err_t err, apr_status_t rv, const rp_err_where_t *where,
                         const char *detail);
 
-/* Log what went wrong while connecting to a backend (its name) without ending the attempt:
+/* Log what goes wrong where no request is at hand, in the log of server s:
  *   RP0110 cannot bind to the ProxySourceAddress: backend http://10.0.0.1:8080 phase connecting: DETAIL
- * s: the server of the request, which is not at hand there; rv and detail as above. */
-void rp_err_log_connecting(const server_rec *s, rp_err_t err, apr_status_t rv, const char *backend,
-                           const char *detail);
+ * rv and detail as above. */
+void rp_err_log_server(const server_rec *s, rp_err_t err, apr_status_t rv, const rp_err_where_t *where,
+                       const char *detail);
 
 /* Prepare httpd's error page for err (the notes and the status line that mod_proxy sets, compat
  * section 17) and return the status for the handler. host: the target's, for pages that name it. */

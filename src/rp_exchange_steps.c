@@ -207,17 +207,10 @@ static rp_step_t step_prefetch(rp_exchange_t *x)
 static void fill_want(rp_exchange_t *x)
 {
     const rp_backend_t *b = x->target->backend;
-    const rp_server_conf_t *conf = rp_conf_get_server(x->r->server);
     rp_conn_want_t *w = &x->want;
 
-    w->backend = b;
-    w->server = x->r->server;
-    w->tls_name = NULL;
+    rp_conn_init_want(w, b, x->r->server);
     w->tls_identity = x->target->sections;
-    w->source = conf->source_address;
-    w->receive_buffer = b->opt.set & RP_OPT_RECEIVE_BUFFER ? b->opt.receive_buffer : conf->receive_buffer;
-    w->connect_timeout = rp_conf_get_connect_timeout(b, x->r->server);
-    w->timeout = rp_conf_get_timeout(b, x->r->server);
     if (b->is_tls) {
         bool keeps_host = rp_conf_get_dir(x->r)->preserve_host == RP_ON && x->r->hostname;
 

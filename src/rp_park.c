@@ -30,6 +30,14 @@ static void wait_in_thread(const rp_wait_t *wait, rp_ready_t *ready, apr_interva
     rp_park_note_time(wait, ready);
 }
 
+void rp_park_poll(struct pollfd *fds, int n, apr_time_t until)
+{
+    apr_interval_time_t left = until - apr_time_now();
+
+    fds[n] = (struct pollfd){rp_park_get_stop_fd(), POLLIN, 0};
+    (void)poll(fds, (nfds_t)n + 1, left > 0 ? to_poll_ms(left) : 0);
+}
+
 /* Threads of this child in which somebody waits who could do without. */
 static apr_uint32_t lent;
 

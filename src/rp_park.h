@@ -6,7 +6,7 @@
  * Does not:  know what is waited for.
  * Threads:   the request's; a parked request goes on in another one.
  * Memory:    one rp_park_t in a client connection's pool.
- * Blocks?    Yes: the only unit that may, and only in rp_park_wait, never past the deadline.
+ * Blocks?    Yes: the only unit that may, and only in rp_park_wait and rp_park_poll, never past the deadline.
  *
  * How parking works: the MPM polls the descriptor in the client's apr_socket_t. We put
  * an epoll descriptor there that holds the backend's socket, the client's and a timer, and
@@ -75,6 +75,10 @@ rp_park_t *rp_park_find(const request_rec *r);
 rp_park_result_t rp_park_wait(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
 /* The request that waits on park is gone. Safe on NULL. */
 void rp_park_forget(rp_park_t *park);
+
+/* For a thread that serves no request: wait until one of n descriptors is ready, this child begins to stop, or
+ * until then. fds has n + 1 places, the last is for us. */
+void rp_park_poll(struct pollfd *fds, int n, apr_time_t until);
 
 /* What this child is told by httpd. */
 typedef enum {

@@ -202,17 +202,14 @@ static void export_captures(request_rec *r, const rp_section_t *sec, const char 
 static bool match_section(request_rec *r, const rp_section_t *sec, const char *name)
 {
     int n = sec->captures ? sec->captures->nelts : 0;
-    ap_regmatch_t *groups;
+    ap_regmatch_t *groups = n ? apr_palloc(r->pool, (apr_size_t)n * sizeof(*groups)) : NULL;
 
-    if (!sec->regex) {
-        return sec->is_glob ? apr_fnmatch(sec->pattern, name, 0) == APR_SUCCESS
-                            : !strncmp(name, sec->pattern, strlen(sec->pattern));
-    }
-    groups = n ? apr_palloc(r->pool, (apr_size_t)n * sizeof(*groups)) : NULL;
-    if (ap_regexec(sec->regex, name, (apr_size_t)n, groups, 0)) {
+    if (!rp_conf_is_in_section(sec, name, n, groups)) {
         return false;
     }
-    export_captures(r, sec, name, groups, n);
+    if (sec->regex) {
+        export_captures(r, sec, name, groups, n);
+    }
     return true;
 }
 

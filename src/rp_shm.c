@@ -269,15 +269,19 @@ static void name_member(const rp_group_t *group, const rp_backend_t *b, apr_uint
 
 static void fill_from_file(rp_shm_slot_t *slot, const rp_backend_t *b)
 {
-    const char *const texts[RP_SHM_TEXTS] = {b->opt.route, b->opt.redirect};
+    const char *const texts[RP_SHM_TEXTS] = {b->opt.route, b->opt.redirect, b->opt.check.uri, b->opt.check.expr};
+    apr_int64_t *number = slot->file_number;
     int i;
 
-    slot->file_status = b->opt.status_set & ~b->opt.status_clear;
-    slot->file_weight = b->opt.loadfactor;
-    slot->file_lbset = b->opt.lbset;
-    slot->number[RP_SHM_STATUS] = slot->file_status;
-    slot->number[RP_SHM_WEIGHT] = slot->file_weight;
-    slot->number[RP_SHM_LBSET] = slot->file_lbset;
+    number[RP_SHM_STATUS] = b->opt.status_set & ~b->opt.status_clear;
+    number[RP_SHM_WEIGHT] = b->opt.loadfactor;
+    number[RP_SHM_LBSET] = b->opt.lbset;
+    number[RP_SHM_CHECK_METHOD] = b->opt.check.method;
+    number[RP_SHM_CHECK_INTERVAL] = b->opt.check.interval;
+    number[RP_SHM_CHECK_PASSES] = b->opt.check.passes;
+    number[RP_SHM_CHECK_FAILS] = b->opt.check.fails;
+    /* Figures, which it does not say, are 0 in both. */
+    memcpy(slot->number, number, sizeof(slot->number));
     for (i = 0; i < RP_SHM_TEXTS; i++) {
         rp_shm_fill_text(slot->file_text[i], texts[i]);
         rp_shm_write_words(&slot->text[i], texts[i]);

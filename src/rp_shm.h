@@ -12,7 +12,7 @@
  *
  * A member is found by its server, balancer and URL, so the order of the file does not matter.
  * A graceful restart keeps what it finds under the same name: figures always, and of status,
- * loadfactor, lbset, route and redirect what was changed at run time, unless the file says
+ * loadfactor, lbset, route, redirect and how its health is checked what was changed at run time, unless the file says
  * something else than it did before. A stop and start keeps it where BalancerPersist is On.
  * So it is with the settings of a group that may be changed at run time, and with members added then.
  * Children of the generation before go on with the memory they have: their requests in flight
@@ -44,15 +44,25 @@ typedef enum {
     RP_SHM_RECEIVED,
     RP_SHM_LATENCY,       /* microseconds until the response head, moving average */
     RP_SHM_CHECK_TIME,    /* active checks: when the last one ended */
-    RP_SHM_CHECKS_PASSED, /* in a row */
-    RP_SHM_CHECKS_FAILED,
+    RP_SHM_CHECKS_PASSED, /* in a row, while it is out; 0 while it is not */
+    RP_SHM_CHECKS_FAILED, /* in a row, while it is in */
+    RP_SHM_CHECK_METHOD,  /* RP_CHECK_* */
+    RP_SHM_CHECK_INTERVAL, /* microseconds */
+    RP_SHM_CHECK_PASSES,  /* in a row that bring the member back */
+    RP_SHM_CHECK_FAILS,   /* in a row that take it out */
     RP_SHM_NUMBERS
 } rp_shm_number_t;
 
 #define RP_SHM_FAILED_TO_CONNECT 1 /* a connection that succeeds proves it well */
 #define RP_SHM_FAILED_TO_ANSWER  2 /* only time does */
 
-typedef enum { RP_SHM_ROUTE, RP_SHM_REDIRECT, RP_SHM_TEXTS } rp_shm_text_t;
+typedef enum {
+    RP_SHM_ROUTE,
+    RP_SHM_REDIRECT,
+    RP_SHM_CHECK_URI,
+    RP_SHM_CHECK_EXPR, /* name; one that the member's server does not define counts as none */
+    RP_SHM_TEXTS
+} rp_shm_text_t;
 
 /* Times are apr_time_t. member: of a group, after post_config. */
 apr_int64_t rp_shm_get(const rp_backend_t *member, rp_shm_number_t which);

@@ -32,7 +32,7 @@ typedef struct rp_shm_slot_t {
     apr_uint64_t key[2];
     apr_int64_t number[RP_SHM_NUMBERS];
     /* What the configuration said when it was read last. */
-    apr_int64_t file_status, file_weight, file_lbset;
+    apr_int64_t file_number[RP_SHM_NUMBERS]; /* of those that it says */
     rp_shm_words_t text[RP_SHM_TEXTS];
     char file_text[RP_SHM_TEXTS][RP_SHM_TEXT];
     apr_uint64_t group[2]; /* key of the group */

@@ -30,21 +30,41 @@ static apr_int64_t within(apr_int64_t value, apr_int64_t min, apr_int64_t max, a
     return value >= min && value <= max ? value : otherwise;
 }
 
-/* Of a value that may be changed at run time: the file's, where it says something new. */
-static void adopt_number(rp_shm_slot_t *slot, rp_shm_number_t which, apr_int64_t live, bool is_changed)
+/* Of a value that may be changed at run time: the file's, where it says something new, or where the live
+ * one is out of bounds. */
+static void adopt_number(rp_shm_slot_t *slot, const rp_shm_slot_t *old, rp_shm_number_t which, apr_int64_t min,
+                         apr_int64_t max)
 {
-    if (!is_changed) {
-        slot->number[which] = live;
+    if (slot->file_number[which] == old->file_number[which]) {
+        slot->number[which] = within(old->number[which], min, max, slot->file_number[which]);
     }
+}
+
+static void adopt_checks(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
+{
+    adopt_number(slot, old, RP_SHM_CHECK_METHOD, 0, RP_CHECK_METHODS - 1);
+    adopt_number(slot, old, RP_SHM_CHECK_INTERVAL, RP_CHECK_INTERVAL_MIN, APR_INT64_MAX / 2);
+    adopt_number(slot, old, RP_SHM_CHECK_PASSES, 0, APR_INT32_MAX);
+    adopt_number(slot, old, RP_SHM_CHECK_FAILS, 0, APR_INT32_MAX);
+}
+
+/* Nobody would bring a member back that failed checks which are not made any more. */
+static apr_int64_t get_ended_status(const rp_shm_slot_t *slot, const rp_shm_slot_t *old)
+{
+    bool is_ended =
+        old->number[RP_SHM_CHECK_METHOD] != RP_CHECK_NONE && slot->number[RP_SHM_CHECK_METHOD] == RP_CHECK_NONE;
+
+    return is_ended ? RP_STATUS_CHECK_FAILED & ~slot->file_number[RP_SHM_STATUS] : 0;
 }
 
 static void adopt_status(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
 {
     const apr_int64_t all = RP_STATUS_SPARE * 2 - 1;
-    apr_int64_t changed = slot->file_status ^ old->file_status;
+    apr_int64_t file = slot->file_number[RP_SHM_STATUS];
+    apr_int64_t changed = file ^ old->file_number[RP_SHM_STATUS];
 
-    slot->number[RP_SHM_STATUS] =
-        ((old->number[RP_SHM_STATUS] & ~changed) | (slot->file_status & changed)) & all;
+    slot->number[RP_SHM_STATUS] = ((old->number[RP_SHM_STATUS] & ~changed) | (file & changed)) & all &
+                                  ~get_ended_status(slot, old);
 }
 
 static void adopt_text(rp_shm_slot_t *slot, const rp_shm_slot_t *old, rp_shm_text_t which)
@@ -62,11 +82,10 @@ void rp_shm_adopt(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
     apr_time_t now = apr_time_now();
     size_t i;
 
+    adopt_checks(slot, old);
     adopt_status(slot, old);
-    adopt_number(slot, RP_SHM_WEIGHT, within(old->number[RP_SHM_WEIGHT], 100, 10000, slot->file_weight),
-                 slot->file_weight != old->file_weight);
-    adopt_number(slot, RP_SHM_LBSET, within(old->number[RP_SHM_LBSET], 0, 99, slot->file_lbset),
-                 slot->file_lbset != old->file_lbset);
+    adopt_number(slot, old, RP_SHM_WEIGHT, 100, 10000);
+    adopt_number(slot, old, RP_SHM_LBSET, 0, 99);
     for (i = 0; i < RP_SHM_TEXTS; i++) {
         adopt_text(slot, old, (rp_shm_text_t)i);
     }

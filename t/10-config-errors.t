@@ -121,7 +121,6 @@ my @mistakes = (
     [ 'ProxyRemote * http://other:8080', 1, undef, qr/not supported: name the backend itself/ ],
     [ 'NoProxy 10.0.0.0/8', 1, undef, qr/ProxyRemote, which is not supported: remove the line/ ],
     [ 'BalancerMember balancer://b http://h', 1, undef, qr/BalancerMember balancer:\/\/b needs memory that all children share; add the line: LoadModule slotmem_shm_module/ ],
-    [ 'ProxyHCTemplate t hcmethod=GET', 1, undef, qr/not in this version/ ],
 );
 
 my $is_stock = front() eq 'mod_proxy';

@@ -87,10 +87,10 @@ static _Atomic rp_err_t last_logged;
 static int is_threaded_mpm = AP_MPMQ_STATIC;
 static int threads_per_child = 4;
 
-void rp_err_log_connecting(const server_rec *s, rp_err_t err, apr_status_t rv, const char *backend,
-                           const char *detail)
+void rp_err_log_server(const server_rec *s, rp_err_t err, apr_status_t rv, const rp_err_where_t *where,
+                       const char *detail)
 {
-    (void)s, (void)rv, (void)backend, (void)detail;
+    (void)s, (void)rv, (void)where, (void)detail;
     atomic_store(&last_logged, err);
     atomic_fetch_add(&logged, 1);
 }
@@ -298,6 +298,18 @@ int rp_conf_count_backends(void)
 rp_backend_t *rp_conf_get_backend(int id)
 {
     return &configured_backends[id];
+}
+
+apr_interval_time_t rp_conf_get_timeout(const rp_backend_t *b, const server_rec *s)
+{
+    (void)s;
+    return b->opt.timeout;
+}
+
+apr_interval_time_t rp_conf_get_connect_timeout(const rp_backend_t *b, const server_rec *s)
+{
+    (void)s;
+    return b->opt.connect_timeout;
 }
 
 const rp_server_conf_t *rp_conf_get_server(const server_rec *s)
