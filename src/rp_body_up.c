@@ -447,12 +447,30 @@ static bool is_length_broken(const rp_up_t *up)
     return up->framing == RP_FRAMING_LENGTH && (up->got > up->length || (up->is_read && up->got != up->length));
 }
 
+/* Fill `fresh`. httpd reads 8000 bytes at a time; gathered to a few of these, they cost the backend's
+ * side fewer writes. A shorter read has emptied the client's socket. Results as of read_client. */
+static rp_pump_t gather(rp_up_t *up)
+{
+    apr_off_t before = 0, n = 0;
+    rp_pump_t got;
+
+    do {
+        before = n;
+        got = read_client(up, up->fresh, STREAM_BYTES - n);
+        (void)apr_brigade_length(up->fresh, 0, &n);
+    } while (got == RP_PUMP_WAIT_BACKEND && n - before >= APR_BUCKET_BUFF_SIZE && n <= STREAM_BYTES - APR_BUCKET_BUFF_SIZE);
+    return got == RP_PUMP_WAIT_CLIENT && n > 0 ? RP_PUMP_WAIT_BACKEND : got;
+}
+
 /* Read more of the body into `out`. */
 static rp_pump_t stream_more(rp_up_t *up)
 {
-    rp_pump_t got = read_client(up, up->fresh, STREAM_BYTES);
+    rp_pump_t got = gather(up);
 
-    if (got == RP_PUMP_DONE || got == RP_PUMP_WAIT_BACKEND) {
+    if (got == RP_PUMP_FAIL) {
+        apr_brigade_cleanup(up->fresh);
+    }
+    else if (got != RP_PUMP_WAIT_CLIENT) {
         if (is_length_broken(up)) {
             apr_brigade_cleanup(up->fresh);
             return fail(up, RP_E_BODY_LENGTH, 0, 0);

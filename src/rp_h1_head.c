@@ -123,7 +123,7 @@ bool rp_h1_is_same(const char *a, const char *b, size_t n)
 {
     size_t i = 0;
 
-    while (i < n && to_lower(a[i]) == to_lower(b[i])) {
+    while (i < n && (a[i] == b[i] || to_lower(a[i]) == to_lower(b[i]))) {
         i++;
     }
     return i == n;
