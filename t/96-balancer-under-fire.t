@@ -1,5 +1,5 @@
-# Members that die, freeze, refuse, reset and complain while requests come: as long as one is well no GET fails,
-# and no POST is done twice.
+# Members that are killed or frozen, that refuse, reset, vanish (half-open) and complain while requests come: as long
+# as one is well no GET fails, and no POST is done twice.
 
 use strict;
 use warnings;
@@ -23,7 +23,8 @@ sub serve {
         my $how = RevProxy::slurp("$mode/$name");
         return $c->reset if $how eq 'reset';
         return if $how eq 'close';
-        return $c->pause(15) if $how eq 'silent';
+        return $c->pause(15) if $how eq 'silent' || $how eq 'half-open' && !$c->vanish;
+        return if $how eq 'half-open';
         $c->respond($how eq '503' ? 503 : 200, [ 'X-Member' => $name ], "$name\n");
     }
     return;
@@ -80,7 +81,7 @@ sub client {
 sub set_fault { my ($name, $how) = @_; RevProxy::write_file("$mode/$name", $how); return }
 
 sleep 0.3;
-for my $how (qw(reset close silent)) {
+for my $how (qw(reset close silent half-open)) {
     set_fault('a', $how);
     sleep 0.5;
     set_fault('b', $how);
@@ -94,9 +95,11 @@ for my $name (qw(a b c)) {
     $m{$name}->start;
     sleep 1.3;
 }
-$m{a}->pause_accept;
-sleep 1;
-$m{a}->resume_accept;
+for my $name (qw(a b)) {
+    $m{$name}->freeze;
+    sleep 1;
+    $m{$name}->unfreeze;
+}
 unlink "$mode/go";
 waitpid $_, 0 for @clients;
 

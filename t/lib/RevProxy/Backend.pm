@@ -106,11 +106,11 @@ sub url {
     return 'http://' . ($self->{host} =~ /:/ ? "[$self->{host}]" : $self->{host}) . ":$self->{port}";
 }
 
-=head2 start, stop, pause_accept, resume_accept
+=head2 start, stop, pause_accept, resume_accept, freeze, unfreeze
 
 C<stop> ends the listener and its connections; the port stays reserved, so connections to it are
 refused; C<start> listens there again. C<pause_accept>: connections are taken by the kernel, but
-nobody answers.
+nobody answers. C<freeze> stops the processes of its connections, too.
 
 =cut
 
@@ -155,6 +155,8 @@ sub stop {
 
 sub pause_accept  { my ($self) = @_; kill STOP => $self->{pid}; return }
 sub resume_accept { my ($self) = @_; kill CONT => $self->{pid}; return }
+sub freeze        { my ($self) = @_; kill STOP => -$self->{pid}; return }
+sub unfreeze      { my ($self) = @_; kill CONT => -$self->{pid}; return }
 
 # --- the backend's own process -----------------------------------------------------------------
 
@@ -393,7 +395,7 @@ package RevProxy::Backend::Conn;
 
 =head1 THE CONNECTION IN A HANDLER
 
-C<send($bytes)>, C<pause($seconds)>, C<half_close>, C<close>, C<reset> (TCP RST), C<peer_closed($seconds)>,
+C<send($bytes)>, C<pause($seconds)>, C<half_close>, C<close>, C<reset> (TCP RST), C<vanish>, C<peer_closed($seconds)>,
 C<read_raw($idle_seconds)>, C<read_line>, C<number> of the connection (1..), and:
 
 =head2 read_request(%opt)

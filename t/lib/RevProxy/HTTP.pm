@@ -5,7 +5,7 @@ package RevProxy::HTTP;
 
 use strict;
 use warnings;
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(time sleep);
 
 our $TIMEOUT = 15;    # seconds a read or a write may take; the harness stretches it for sanitizers
@@ -179,6 +179,15 @@ sub reset {
     setsockopt $self->{socket}, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0;
     $self->close;
     return;
+}
+
+# Half-open: the connection is gone here and the other side is not told, as when a machine loses its power. False where
+# the kernel does not allow it (CAP_NET_ADMIN).
+sub vanish {
+    my ($self) = @_;
+    setsockopt $self->{socket}, IPPROTO_TCP, 19, pack 'i', 1 or return 0;    # TCP_REPAIR
+    $self->close;
+    return 1;
 }
 
 # Whether the other side has ended the connection within $timeout seconds; bytes that come
