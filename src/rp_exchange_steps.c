@@ -302,7 +302,8 @@ static rp_step_t step_lease(rp_exchange_t *x)
     if (is_late(x)) {
         return rp_exchange_fail_with(x, RP_E_POOL_FULL);
     }
-    switch (rp_pool_lease(&x->want, x->wants_fresh, &x->waiter, &x->conn)) {
+    /* That an old connection is still there does not prove a member in error well. */
+    switch (rp_pool_lease(&x->want, x->wants_fresh || x->lb.is_probe, &x->waiter, &x->conn)) {
     case RP_LEASE_REUSED:
         return start_attempt(x);
     case RP_LEASE_NEW:

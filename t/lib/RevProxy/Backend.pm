@@ -106,11 +106,12 @@ sub url {
     return 'http://' . ($self->{host} =~ /:/ ? "[$self->{host}]" : $self->{host}) . ":$self->{port}";
 }
 
-=head2 start, stop, pause_accept, resume_accept, freeze, unfreeze
+=head2 start, stop, stop_listening, pause_accept, resume_accept, freeze, unfreeze
 
 C<stop> ends the listener and its connections; the port stays reserved, so connections to it are
 refused; C<start> listens there again. C<pause_accept>: connections are taken by the kernel, but
-nobody answers. C<freeze> stops the processes of its connections, too.
+nobody answers. C<freeze> stops the processes of its connections, too. C<stop_listening>: new connections are
+refused, those that are there go on.
 
 =cut
 
@@ -146,6 +147,7 @@ sub listen {
 
 sub stop {
     my ($self) = @_;
+    if (my $left = delete $self->{left}) { kill KILL => -$left }
     my $pid = delete $self->{pid} or return;
     kill KILL => -$pid;
     kill KILL => $pid;
@@ -155,6 +157,14 @@ sub stop {
 
 sub pause_accept  { my ($self) = @_; kill STOP => $self->{pid}; return }
 sub resume_accept { my ($self) = @_; kill CONT => $self->{pid}; return }
+sub stop_listening {
+    my ($self) = @_;
+    kill KILL => $self->{pid};
+    waitpid $self->{pid}, 0;
+    $self->{left} = delete $self->{pid};
+    return;
+}
+
 sub freeze        { my ($self) = @_; kill STOP => -$self->{pid}; return }
 sub unfreeze      { my ($self) = @_; kill CONT => -$self->{pid}; return }
 
