@@ -104,6 +104,8 @@ sub holds {
     my $s = RevProxy::Load::wait_status($t, sub { $_->{RevProxyParked} >= $MANY });
     cmp_ok $s->{RevProxyParked}, '>=', $MANY, "$name: $MANY requests wait without one of $THREADS threads";
     my ($status, $seconds) = time_of_fast();
+    # Late once, by a busy machine; with no thread free it would be late each time.
+    for (1 .. 3) { (undef, $seconds) = time_of_fast() if $seconds >= 0.5 * $SLOW }
     is $status, 200, "$name: another route answers";
     cmp_ok $seconds, '<', 0.5 * $SLOW, "$name: at once";
     $stop->();
@@ -213,7 +215,7 @@ $t->allow(qr/AH00484/);    # no thread is left, as meant
 
 sub held_for {
     my ($port, $path) = @_;
-    my $run = RevProxy::Load::start(port => $port, jobs => [ map { { path => "$path?ms=600&mark=x" } } 1 .. $THREADS ]);
+    my $run = RevProxy::Load::start(port => $port, jobs => [ map { { path => "$path?ms=1000&mark=x" } } 1 .. $THREADS ]);
     sleep 0.2;
     my ($status, $seconds) = time_of_fast();
     is RevProxy::Load::tally(RevProxy::Load::collect($run)), "$THREADS ok 200", "$path: answered";
@@ -221,7 +223,7 @@ sub held_for {
 }
 cmp_ok held_for($t->port, '/held/'),                '>', 0.25, 'RevProxyPark Off in a Location: threads are held';
 cmp_ok held_for($t->port_of('off'), '/slow/'),      '>', 0.25, 'RevProxyPark Off in a virtual host: likewise';
-cmp_ok held_for($t->port_of('off'), '/slow/on/'),   '<', 0.25 * $SLOW, 'RevProxyPark On in a Location there: they are not';
+cmp_ok held_for($t->port_of('off'), '/slow/on/'),   '<', 0.4 * $SLOW, 'RevProxyPark On in a Location there: they are not';
 # While threads are plenty: one request only.
 for (['/patient/', 0, 'RevProxyParkAfter 700 ms: the thread stays so long'], ['/slow/', 1, 'by default: it does not']) {
     my ($path, $parked, $name) = @$_;
