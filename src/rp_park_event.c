@@ -593,7 +593,10 @@ int rp_park_process_connection(conn_rec *c)
         return DECLINED;
     }
     park = get_park(c);
-    if (!park) {
+    /* A connection that begins while the child stops waits in its thread: the MPM's listener goes when it counts no
+     * connection, and does not count those that it has accepted and no thread has taken up. Nobody would wake
+     * such a one. One that began before keeps the listener alive. */
+    if (!park && !is_stopping()) {
         park = make_park(c);
     }
     if (!park || park->state == RUNNING) {
