@@ -163,7 +163,7 @@ void rp_client_init(rp_client_t *cl, request_rec *r)
     cl->stream_fd = -1;
     cl->needs_flush = false;
     cl->head_sent = false;
-    cl->is_raw = cl->has_request_end = false;
+    cl->is_raw = cl->has_request_end = cl->is_direct = cl->is_drained = false;
     cl->looks = cl->writes = 0;
     cl->in = NULL;
     cl->gate = cl->fd >= 0 ? get_gate(r->connection) : NULL;
@@ -237,14 +237,25 @@ static bool take_body(apr_bucket_brigade *in, apr_bucket_brigade *bb, bool *got)
     return false;
 }
 
+static apr_bucket_brigade *get_in(rp_client_t *cl)
+{
+    if (!cl->in) {
+        cl->in = apr_brigade_create(cl->r->pool, cl->r->connection->bucket_alloc);
+    }
+    return cl->in;
+}
+
+static rp_client_result_t read_direct(rp_client_t *cl, apr_bucket_brigade *bb, apr_size_t max, apr_status_t *rv);
+
 rp_client_result_t rp_client_read(rp_client_t *cl, apr_bucket_brigade *bb, apr_off_t max, apr_status_t *rv)
 {
     request_rec *r = cl->r;
     bool got = false;
 
-    if (!cl->in) {
-        cl->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    if (cl->is_direct) {
+        return read_direct(cl, bb, (apr_size_t)max, rv);
     }
+    (void)get_in(cl);
     *rv = ap_get_brigade(r->input_filters, cl->in, AP_MODE_READBYTES, APR_NONBLOCK_READ, max);
     if (APR_STATUS_IS_EAGAIN(*rv) || (*rv == APR_SUCCESS && APR_BRIGADE_EMPTY(cl->in))) {
         apr_brigade_cleanup(cl->in);
@@ -270,12 +281,20 @@ bool rp_client_is_gone(const rp_client_t *cl)
     return cl->r->connection->aborted;
 }
 
+static void send_direct(rp_client_t *cl, apr_bucket_brigade *bb);
+
 bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb)
 {
-    apr_status_t rv = pass_down(cl, bb);
+    apr_status_t rv = APR_SUCCESS;
 
-    apr_brigade_cleanup(bb);
-    cl->needs_flush = true;
+    if (cl->is_direct) {
+        send_direct(cl, bb);
+    }
+    if (!APR_BRIGADE_EMPTY(bb)) {
+        rv = pass_down(cl, bb);
+        apr_brigade_cleanup(bb);
+        cl->needs_flush = true;
+    }
     cl->writes++;
     cl->head_sent = true;
     return rv == APR_SUCCESS && !rp_client_is_gone(cl);
@@ -293,7 +312,12 @@ bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb)
 {
     bool ok;
 
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(cl->r->connection->bucket_alloc));
+    if (cl->is_direct) {
+        send_direct(cl, bb);
+    }
+    if (!cl->is_direct || cl->needs_flush || !APR_BRIGADE_EMPTY(bb)) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(cl->r->connection->bucket_alloc));
+    }
     ok = rp_client_write(cl, bb);
     cl->needs_flush = false;
     return ok;
@@ -303,9 +327,12 @@ bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb)
 
 /* mod_logio's, for %O: httpd's core tells it what it has written. NULL: it is not loaded. */
 static APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_out) *count_bytes_out;
+/* For %I: its filter counts what comes through it. */
+static APR_OPTIONAL_FN_TYPE(ap_logio_add_bytes_in) *count_bytes_in;
 
 void rp_client_find_functions(void)
 {
+    count_bytes_in = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_in);
     count_bytes_out = APR_RETRIEVE_OPTIONAL_FN(ap_logio_add_bytes_out);
 }
 
@@ -316,14 +343,28 @@ static bool lets_pass(const ap_filter_t *f)
            f->frec == ap_core_output_filter_handle || f->frec == gate_filter;
 }
 
-bool rp_client_is_bare(const rp_client_t *cl)
+static bool is_output_bare(const rp_client_t *cl)
 {
     const ap_filter_t *f = cl->r->output_filters;
 
     while (f && lets_pass(f)) {
         f = f->next;
     }
-    return !f && cl->fd >= 0 && cl->head_sent;
+    return !f && cl->fd >= 0;
+}
+
+bool rp_client_is_bare(const rp_client_t *cl)
+{
+    return cl->head_sent && is_output_bare(cl);
+}
+
+static void note_sent(rp_client_t *cl, ssize_t n)
+{
+    /* What httpd's filters would have counted. */
+    cl->r->bytes_sent += n;
+    if (count_bytes_out) {
+        count_bytes_out(cl->r->connection, n);
+    }
 }
 
 bool rp_client_splice(rp_client_t *cl, rp_pipe_t *pipe)
@@ -340,14 +381,147 @@ bool rp_client_splice(rp_client_t *cl, rp_pipe_t *pipe)
             r->connection->aborted = 1;
             return false;
         }
-        /* What httpd's filters would have counted. */
-        r->bytes_sent += n;
-        if (count_bytes_out) {
-            count_bytes_out(r->connection, n);
-        }
+        note_sent(cl, n);
         cl->writes++;
     }
     return true;
+}
+
+/* ---- the socket itself ---- */
+
+static void note_received(rp_client_t *cl, apr_off_t n)
+{
+    if (count_bytes_in) {
+        count_bytes_in(cl->r->connection, n);
+    }
+}
+
+static bool is_input_bare(const rp_client_t *cl)
+{
+    const ap_filter_t *f = cl->r->input_filters;
+
+    if (f && count_bytes_in && !strcmp(f->frec->name, "log_input_output")) {
+        f = f->next;
+    }
+    return f && f->frec == ap_core_input_filter_handle && !f->next;
+}
+
+/* From httpd's core, what it has read already and its socket: it reads no more. What it has read waits
+ * in cl->in. */
+static bool take_input(rp_client_t *cl)
+{
+    apr_bucket_brigade *in = get_in(cl);
+    apr_bucket *e, *next;
+
+    if (!is_output_bare(cl) || !is_input_bare(cl) ||
+        ap_get_brigade(cl->r->input_filters, in, AP_MODE_EXHAUSTIVE, APR_NONBLOCK_READ, 0) != APR_SUCCESS) {
+        return false;
+    }
+    for (e = APR_BRIGADE_FIRST(in); e != APR_BRIGADE_SENTINEL(in); e = next) {
+        next = APR_BUCKET_NEXT(e);
+        /* The end is what the core says of its socket's bucket, which is of unknown length. */
+        if (APR_BUCKET_IS_METADATA(e) || e->length == (apr_size_t)-1) {
+            apr_bucket_delete(e);
+        }
+        else {
+            note_received(cl, (apr_off_t)e->length);
+        }
+    }
+    return true;
+}
+
+/* What a read of n bytes, or -1 with errno, means. */
+static rp_client_result_t conclude_read(rp_client_t *cl, ssize_t n, apr_status_t *rv)
+{
+    if (n > 0) {
+        note_received(cl, n);
+        return RP_CLIENT_OK;
+    }
+    if (n == 0) {
+        return RP_CLIENT_END;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return RP_CLIENT_AGAIN;
+    }
+    *rv = errno;
+    return RP_CLIENT_FAIL;
+}
+
+static rp_client_result_t read_socket(rp_client_t *cl, apr_bucket_brigade *bb, apr_size_t max, apr_status_t *rv)
+{
+    char *buf = apr_bucket_alloc(max, bb->bucket_alloc);
+    apr_bucket *e;
+    ssize_t n;
+
+    do {
+        n = recv(cl->fd, buf, max, MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        rp_client_result_t result = conclude_read(cl, n, rv);
+
+        apr_bucket_free(buf);
+        return result;
+    }
+    e = apr_bucket_heap_create(buf, max, apr_bucket_free, bb->bucket_alloc);
+    e->length = (apr_size_t)n;
+    APR_BRIGADE_INSERT_TAIL(bb, e);
+    cl->is_drained = (apr_size_t)n < max;
+    return conclude_read(cl, n, rv);
+}
+
+static rp_client_result_t read_direct(rp_client_t *cl, apr_bucket_brigade *bb, apr_size_t max, apr_status_t *rv)
+{
+    bool got = false;
+
+    *rv = APR_SUCCESS;
+    cl->is_drained = false;
+    (void)take_body(cl->in, bb, &got);
+    return got ? RP_CLIENT_OK : read_socket(cl, bb, max, rv);
+}
+
+rp_client_result_t rp_client_fill(rp_client_t *cl, rp_pipe_t *pipe, apr_status_t *rv)
+{
+    cl->is_drained = false;
+    *rv = APR_SUCCESS;
+    return conclude_read(cl, rp_splice_fill(pipe, cl->fd, RP_PIPE_BYTES), rv);
+}
+
+/* false: no more goes now. */
+static bool send_bucket(rp_client_t *cl, apr_bucket *e)
+{
+    const char *data;
+    apr_size_t n;
+    ssize_t sent;
+
+    if (apr_bucket_read(e, &data, &n, APR_NONBLOCK_READ) != APR_SUCCESS) {
+        return false;
+    }
+    do {
+        sent = send(cl->fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK) {
+            cl->r->connection->aborted = 1;
+        }
+        return false;
+    }
+    note_sent(cl, sent);
+    if ((apr_size_t)sent < n) {
+        (void)apr_bucket_split(e, (apr_size_t)sent);
+    }
+    apr_bucket_delete(e);
+    return (apr_size_t)sent == n;
+}
+
+/* What the socket takes at once of bb. What stays in bb is for httpd's filters, which hold it until the socket
+ * takes it. */
+static void send_direct(rp_client_t *cl, apr_bucket_brigade *bb)
+{
+    bool goes_on = !cl->r->connection->data_in_output_filters;
+
+    while (goes_on && !APR_BRIGADE_EMPTY(bb) && !APR_BUCKET_IS_METADATA(APR_BRIGADE_FIRST(bb))) {
+        goes_on = send_bucket(cl, APR_BRIGADE_FIRST(bb));
+    }
 }
 
 /* ---- */
@@ -389,6 +563,7 @@ void rp_client_go_raw(rp_client_t *cl)
     cl->is_raw = true;
     cl->has_request_end = c->master != NULL;
     cl->stream_fd = get_stream_fd(c);
+    cl->is_direct = take_input(cl);
 }
 
 void rp_client_drop_head(rp_client_t *cl)

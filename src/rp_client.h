@@ -27,6 +27,8 @@ typedef struct rp_client_t {
     bool needs_flush;    /* written since the last flush */
     bool head_sent;      /* the response head went down the filters */
     bool is_raw;         /* no HTTP any more */
+    bool is_direct;      /* raw, and nothing but httpd's core between us and the socket: we read it and write to it */
+    bool is_drained;     /* direct: the last read took all that was there */
     bool has_request_end; /* the next end is still the request's: mod_http2 gives a WebSocket's two */
     unsigned writes;     /* how often something was passed down */
     unsigned looks;      /* see rp_wait_t */
@@ -62,11 +64,14 @@ bool rp_client_is_bare(const rp_client_t *cl);
 bool rp_client_splice(rp_client_t *cl, rp_pipe_t *pipe);
 /* Send what filters hold back. false: the client is gone. */
 bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
+/* Move bytes of a direct client into an empty pipe. Results as of rp_client_read. */
+rp_client_result_t rp_client_fill(rp_client_t *cl, rp_pipe_t *pipe, apr_status_t *rv);
 /* Is output still waiting for the client to read? Tries to send it first. */
 bool rp_client_has_pending(rp_client_t *cl);
 bool rp_client_is_gone(const rp_client_t *cl);
 /* HTTP is over on this connection: from now on reads and writes are of its bare bytes, and it is
- * closed in the end. Bytes that httpd has read already come first. */
+ * closed in the end. Bytes that httpd has read already come first. Where no filter has a part in them, httpd's
+ * filters are left out from then on: is_direct. */
 void rp_client_go_raw(rp_client_t *cl);
 /* httpd keeps the buffer of a request's head until it reads on; have it look whether there is more.
  * What is there stays there. For connections that will be idle for long. */

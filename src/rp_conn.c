@@ -161,6 +161,26 @@ bool rp_conn_has_buffered(const rp_conn_t *c)
     return c->tls && rp_tls_has_buffered(c->tls);
 }
 
+/* What a write of n bytes, or -1 with errno, means. */
+static rp_io_t conclude_write(rp_conn_t *c, ssize_t n, apr_size_t *sent)
+{
+    if (n >= 0) {
+        *sent = (apr_size_t)n;
+        return RP_IO_OK;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return rp_conn_set_again(c, c->fd, POLLOUT);
+    }
+    return rp_conn_set_error(c, RP_E_SEND, errno);
+}
+
+rp_io_t rp_conn_splice_out(rp_conn_t *c, rp_pipe_t *pipe, apr_size_t *sent)
+{
+    AP_DEBUG_ASSERT(c->state == RP_CONN_OPEN && !c->tls);
+    *sent = 0;
+    return conclude_write(c, rp_splice_drain(pipe, c->fd), sent);
+}
+
 static rp_io_t write_plain(rp_conn_t *c, const struct iovec *iov, int niov, apr_size_t *sent)
 {
     struct msghdr msg;
@@ -172,14 +192,7 @@ static rp_io_t write_plain(rp_conn_t *c, const struct iovec *iov, int niov, apr_
     do {
         n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
-    if (n >= 0) {
-        *sent = (apr_size_t)n;
-        return RP_IO_OK;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        return rp_conn_set_again(c, c->fd, POLLOUT);
-    }
-    return rp_conn_set_error(c, RP_E_SEND, errno);
+    return conclude_write(c, n, sent);
 }
 
 rp_io_t rp_conn_write(rp_conn_t *c, const struct iovec *iov, int niov, apr_size_t *sent)

@@ -83,6 +83,9 @@ bool rp_conn_has_buffered(const rp_conn_t *c);
 /* The same into an empty pipe, for plain connections. */
 rp_io_t rp_conn_splice(rp_conn_t *c, rp_pipe_t *pipe, apr_size_t max, apr_size_t *got);
 
+/* Write what a pipe holds (not nothing), for plain connections. OK: *sent > 0 bytes were taken. */
+rp_io_t rp_conn_splice_out(rp_conn_t *c, rp_pipe_t *pipe, apr_size_t *sent);
+
 /* Write from iov; OK: *sent > 0 bytes were taken (maybe not all). With TLS, taken
  * bytes may still be on their way: rp_conn_flush until OK before waiting for an answer. */
 rp_io_t rp_conn_write(rp_conn_t *c, const struct iovec *iov, int niov, apr_size_t *sent);

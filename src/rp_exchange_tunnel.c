@@ -287,6 +287,7 @@ void rp_exchange_leave_tunnel(rp_exchange_t *x)
 {
     rp_tunnel_leave_place(&x->place);
     if (x->tunnel) {
+        rp_tunnel_free(x->tunnel);
         x->account.up = x->tunnel->up_bytes;
         x->account.down = x->tunnel->down_bytes;
         x->r->bytes_sent = x->tunnel->down_bytes;

@@ -11,6 +11,8 @@
 #define READ_MORE 32000
 /* Reads of one side before the other has its turn. */
 #define TURNS 8
+/* Below this, copying costs less than the system calls of a pipe. */
+#define SPLICE_MIN ((apr_size_t)32768)
 
 static rp_flow_t fail(rp_tunnel_t *t, rp_err_t err, apr_status_t rv)
 {
@@ -25,9 +27,43 @@ static apr_bucket_alloc_t *get_alloc(const rp_tunnel_t *t)
 
 /* ---- up ---- */
 
+/* After a read of n bytes that was to be of size: the size of the next. */
+static apr_size_t get_next_size(apr_size_t n, apr_size_t size)
+{
+    return n < size ? READ_FIRST : READ_MORE;
+}
+
+/* Is it time for a pipe? Full reads come one after the other, and of what follows so much needs no look. */
+static bool can_splice(const rp_tunnel_t *t, rp_pipe_t **pipe, apr_size_t size, apr_size_t run)
+{
+    if (!*pipe && t->may_splice && size == READ_MORE && run >= SPLICE_MIN) {
+        *pipe = rp_splice_take();
+    }
+    return *pipe != NULL;
+}
+
+/* ON: the pipe is empty, or there is none. */
+static rp_flow_t drain_up(rp_tunnel_t *t)
+{
+    while (t->up_pipe && rp_splice_held(t->up_pipe)) {
+        apr_size_t sent;
+        rp_io_t io = rp_conn_splice_out(t->conn, t->up_pipe, &sent);
+
+        if (io != RP_IO_OK) {
+            return io == RP_IO_AGAIN ? RP_FLOW_WAIT_BACKEND
+                                     : fail(t, RP_E_TUNNEL_BACKEND, rp_conn_get_status(t->conn));
+        }
+        t->up_bytes += (apr_off_t)sent;
+    }
+    return RP_FLOW_ON;
+}
+
 /* ON: everything was taken. */
 static rp_flow_t send_up(rp_tunnel_t *t)
 {
+    if (t->up_pipe) {
+        return drain_up(t);
+    }
     switch (rp_body_send(t->up_bb, t->conn, &t->up_bytes, &t->fault)) {
     case RP_PUMP_DONE:
         return RP_FLOW_ON;
@@ -61,17 +97,21 @@ static rp_flow_t end_up(rp_tunnel_t *t)
     return !t->ends_both && rp_conn_shut_write(t->conn) ? RP_FLOW_ENDED : RP_FLOW_OVER;
 }
 
-static rp_flow_t read_client(rp_tunnel_t *t)
+static rp_flow_t pause_up(rp_tunnel_t *t)
 {
-    apr_status_t rv;
-    rp_flow_t flow;
+    rp_flow_t flow = flush_up(t);
 
-    switch (rp_client_read(t->client, t->up_bb, READ_MORE, &rv)) {
+    return flow == RP_FLOW_ON ? RP_FLOW_WAIT_CLIENT : flow;
+}
+
+/* A read of the client's bytes had this result. */
+static rp_flow_t conclude_read(rp_tunnel_t *t, rp_client_result_t result, apr_status_t rv)
+{
+    switch (result) {
     case RP_CLIENT_OK:
         return RP_FLOW_ON;
     case RP_CLIENT_AGAIN:
-        flow = flush_up(t);
-        return flow == RP_FLOW_ON ? RP_FLOW_WAIT_CLIENT : flow;
+        return pause_up(t);
     case RP_CLIENT_FAIL:
         if (!APR_STATUS_IS_EOF(rv)) {
             return fail(t, RP_E_TUNNEL_CLIENT, rv);
@@ -82,6 +122,29 @@ static rp_flow_t read_client(rp_tunnel_t *t)
     }
     t->client_ended = true;
     return RP_FLOW_ON;
+}
+
+static rp_flow_t read_client(rp_tunnel_t *t)
+{
+    apr_status_t rv;
+    rp_client_result_t result = rp_client_read(t->client, t->up_bb, (apr_off_t)t->up_size, &rv);
+
+    t->up_size = result != RP_CLIENT_OK || t->client->is_drained ? READ_FIRST : READ_MORE;
+    return conclude_read(t, result, rv);
+}
+
+/* Nobody has to know where the client's frames end. */
+static rp_flow_t splice_up(rp_tunnel_t *t)
+{
+    apr_status_t rv;
+    rp_client_result_t result = rp_client_fill(t->client, t->up_pipe, &rv);
+
+    if (result != RP_CLIENT_OK) {
+        /* An idle tunnel holds none. */
+        rp_splice_drop(&t->up_pipe);
+        t->up_size = READ_FIRST;
+    }
+    return conclude_read(t, result, rv);
 }
 
 static rp_flow_t pump_up(rp_tunnel_t *t)
@@ -97,7 +160,11 @@ static rp_flow_t pump_up(rp_tunnel_t *t)
         if (t->client_ended) {
             return end_up(t);
         }
-        flow = read_client(t);
+        if (t->client->is_drained) {
+            t->client->is_drained = false;
+            return pause_up(t);
+        }
+        flow = can_splice(t, &t->up_pipe, t->up_size, RP_PIPE_BYTES) ? splice_up(t) : read_client(t);
         if (flow != RP_FLOW_ON) {
             return flow;
         }
@@ -129,13 +196,13 @@ static rp_flow_t end_down(rp_tunnel_t *t)
 /* Give the n bytes in buf, an allocation of the size read, to the client; buf goes with them. */
 static rp_flow_t pass_down(rp_tunnel_t *t, char *buf, apr_size_t n)
 {
-    apr_bucket *e = apr_bucket_heap_create(buf, t->read_size, apr_bucket_free, get_alloc(t));
-    bool is_drained = n < t->read_size && rp_conn_is_plain(t->conn);
+    apr_bucket *e = apr_bucket_heap_create(buf, t->down_size, apr_bucket_free, get_alloc(t));
+    bool is_drained = n < t->down_size && rp_conn_is_plain(t->conn);
 
     rp_frames_follow(&t->frames, buf, n);
     e->length = n;
     APR_BRIGADE_INSERT_TAIL(t->down_bb, e);
-    t->read_size = n < t->read_size ? READ_FIRST : READ_MORE;
+    t->down_size = get_next_size(n, t->down_size);
     /* A plain socket that gave less than it was asked for has no more. */
     if (!(is_drained ? rp_client_write_out : rp_client_write)(t->client, t->down_bb)) {
         return fail(t, RP_E_TUNNEL_CLIENT, 0);
@@ -146,9 +213,9 @@ static rp_flow_t pass_down(rp_tunnel_t *t, char *buf, apr_size_t n)
 
 static rp_flow_t read_backend(rp_tunnel_t *t)
 {
-    char *buf = apr_bucket_alloc(t->read_size, get_alloc(t));
+    char *buf = apr_bucket_alloc(t->down_size, get_alloc(t));
     apr_size_t n;
-    rp_io_t io = rp_conn_read(t->conn, buf, t->read_size, &n);
+    rp_io_t io = rp_conn_read(t->conn, buf, t->down_size, &n);
     short events = 0;
 
     if (io == RP_IO_OK) {
@@ -167,6 +234,49 @@ static rp_flow_t read_backend(rp_tunnel_t *t)
     return RP_FLOW_ON;
 }
 
+/* Bytes to come that hold no border of frames. */
+static apr_size_t get_run(const rp_tunnel_t *t)
+{
+    return t->frames.is_known && t->frames.left < RP_PIPE_BYTES ? (apr_size_t)t->frames.left : RP_PIPE_BYTES;
+}
+
+static rp_flow_t leave_pipe(rp_tunnel_t *t, rp_flow_t then)
+{
+    rp_splice_drop(&t->down_pipe);
+    t->down_size = READ_FIRST;
+    return then;
+}
+
+static rp_flow_t fill_down(rp_tunnel_t *t)
+{
+    apr_size_t n;
+
+    switch (rp_conn_splice(t->conn, t->down_pipe, get_run(t), &n)) {
+    case RP_IO_OK:
+        rp_frames_skip(&t->frames, n);
+        t->down_bytes += (apr_off_t)n;
+        return RP_FLOW_ON;
+    case RP_IO_AGAIN:
+        return leave_pipe(t, RP_FLOW_WAIT_BACKEND);
+    case RP_IO_EOF:
+        t->backend_ended = true;
+        return leave_pipe(t, RP_FLOW_ON);
+    default:
+        return fail(t, RP_E_TUNNEL_BACKEND, rp_conn_get_status(t->conn));
+    }
+}
+
+static rp_flow_t splice_down(rp_tunnel_t *t)
+{
+    if (!rp_client_splice(t->client, t->down_pipe)) {
+        return fail(t, RP_E_TUNNEL_CLIENT, 0);
+    }
+    if (rp_splice_held(t->down_pipe)) {
+        return RP_FLOW_WAIT_CLIENT;
+    }
+    return get_run(t) < SPLICE_MIN ? leave_pipe(t, RP_FLOW_ON) : fill_down(t);
+}
+
 static rp_flow_t pump_down(rp_tunnel_t *t)
 {
     int turn;
@@ -181,7 +291,7 @@ static rp_flow_t pump_down(rp_tunnel_t *t)
         if (t->backend_ended) {
             return end_down(t);
         }
-        flow = read_backend(t);
+        flow = can_splice(t, &t->down_pipe, t->down_size, get_run(t)) ? splice_down(t) : read_backend(t);
         if (flow != RP_FLOW_ON) {
             return flow;
         }
@@ -293,13 +403,14 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
     t->protocol = protocol;
     t->up_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     t->down_bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    t->read_size = READ_FIRST;
+    t->up_size = t->down_size = READ_FIRST;
     t->started = t->moved = apr_time_now();
     t->ends_both = apr_table_get(r->subprocess_env, "proxy-nohalfclose") != NULL;
     t->frames.is_known = !ap_cstr_casecmp(protocol, "websocket");
     take_rest(t, down);
     put_head(t);
     rp_client_go_raw(client);
+    t->may_splice = down->may_splice && client->is_direct && rp_conn_is_plain(conn);
     if (!rp_client_write_out(client, t->down_bb)) {
         (void)fail(t, RP_E_TUNNEL_CLIENT, 0);
     }
@@ -308,12 +419,20 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
 
 /* ---- the end ---- */
 
+void rp_tunnel_free(rp_tunnel_t *t)
+{
+    rp_splice_drop(&t->up_pipe);
+    rp_splice_drop(&t->down_pipe);
+}
+
 void rp_tunnel_say_goodbye(rp_tunnel_t *t)
 {
     /* FIN and close, unmasked, two bytes: 1001 */
     static const char going_away[] = {(char)0x88, 2, 1001 >> 8, (char)(1001 & 0xff)};
 
-    if (!rp_frames_can_insert(&t->frames) || t->down == RP_FLOW_ENDED) {
+    bool is_behind = t->down_pipe && rp_splice_held(t->down_pipe);
+
+    if (is_behind || !rp_frames_can_insert(&t->frames) || t->down == RP_FLOW_ENDED) {
         return;
     }
     t->frames.is_closed = true;

@@ -1,11 +1,11 @@
 /* rp_tunnel: an upgraded exchange: bytes both ways, whatever they mean.
  *
  * Owns:      the answer 101 and the raw reading and writing of the client's connection from
- *            then on; two pumps with bounded buffers, half-close, byte counts, when bytes last
+ *            then on; two pumps with bounded buffers or pipes, half-close, byte counts, when bytes last
  *            moved, where a WebSocket's frames end; how many tunnels there are in this child.
  * Does not:  decide on an upgrade or on a tunnel's end, wait, log, end a request.
  * Threads:   the request's; the counts are for any.
- * Memory:    r->pool for the tunnel, buckets of the client's connection for bytes; none while idle.
+ * Memory:    r->pool for the tunnel, buckets of the client's connection or pipes for bytes; none while idle.
  * Blocks?    Never for HTTP/1; see rp_client.h for HTTP/2 streams.
  *
  * Each pump holds at most one read of the other side: a peer that does not read stops
@@ -43,7 +43,9 @@ typedef struct rp_tunnel_t {
     apr_bucket_brigade *down_bb; /* for the client; empty between calls */
     apr_off_t up_bytes, down_bytes;    /* passed on */
     apr_time_t started, moved;   /* when it began, when bytes last moved */
-    apr_size_t read_size;        /* of the next read from the backend */
+    rp_pipe_t *up_pipe, *down_pipe;    /* while much comes that nobody has to look at, else NULL */
+    apr_size_t up_size, down_size;     /* of the next read from the client, from the backend */
+    bool may_splice;             /* both sides are bare sockets, and the operator has not said no */
     rp_flow_t up, down;
     bool client_ended, backend_ended; /* has sent its last byte */
     bool ends_both;              /* one end is the end of all (proxy-nohalfclose) */
@@ -60,6 +62,9 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
 /* Move bytes both ways, a fair share at a time. ON: call again; WAIT_*: nothing moves now; ENDED,
  * OVER: both directions are complete; FAIL. */
 rp_flow_t rp_tunnel_pump(rp_tunnel_t *t);
+
+/* Give back what it holds; safe to repeat. */
+void rp_tunnel_free(rp_tunnel_t *t);
 
 /* What to wait for after a WAIT_*. Sets all of *wait but the deadline and until_stop. */
 void rp_tunnel_want(const rp_tunnel_t *t, rp_wait_t *wait);

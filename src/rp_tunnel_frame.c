@@ -64,6 +64,13 @@ void rp_frames_follow(rp_frames_t *f, const char *data, apr_size_t n)
     }
 }
 
+void rp_frames_skip(rp_frames_t *f, apr_size_t n)
+{
+    if (f->is_known) {
+        f->left -= n;
+    }
+}
+
 bool rp_frames_can_insert(const rp_frames_t *f)
 {
     return f->is_known && !f->is_closed && f->got == 0 && f->left == 0;
