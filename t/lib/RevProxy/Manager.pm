@@ -131,7 +131,7 @@ sub form_of {
     my %field;
     for my $input (($form // '') =~ /<input ([^>]*)>/g) {
         my ($name)  = $input =~ /name='([^']*)'/ or next;
-        my ($value) = $input =~ /value ?=["']([^"']*)["']/;
+        my ($value) = grep {defined} $input =~ /value ?=(?:"([^"]*)"|'([^']*)')/;
         next if $input =~ /type=(?:radio|checkbox)/ && $input !~ / checked/;
         $field{$name} = plain($value // '');
     }
