@@ -17,6 +17,18 @@ void rp_manager_fail(rp_manager_t *m, int status, const char *text)
 
 /* ---- what the pages show ---- */
 
+static void view_checks(const rp_backend_t *b, rp_manager_view_t *v)
+{
+    v->check_method = rp_conf_get_check_name((rp_check_method_t)rp_shm_get(b, RP_SHM_CHECK_METHOD));
+    v->check_interval = rp_shm_get(b, RP_SHM_CHECK_INTERVAL);
+    v->check_passes = (int)rp_shm_get(b, RP_SHM_CHECK_PASSES);
+    v->check_fails = (int)rp_shm_get(b, RP_SHM_CHECK_FAILS);
+    v->passed = (int)rp_shm_get(b, RP_SHM_CHECKS_PASSED);
+    v->failed = (int)rp_shm_get(b, RP_SHM_CHECKS_FAILED);
+    rp_shm_get_text(b, RP_SHM_CHECK_URI, v->check_uri);
+    rp_shm_get_text(b, RP_SHM_CHECK_EXPR, v->check_expr);
+}
+
 void rp_manager_view(const rp_manager_t *m, const rp_backend_t *b, rp_manager_view_t *v)
 {
     v->url = rp_conf_get_url(m->r->pool, b);
@@ -34,6 +46,7 @@ void rp_manager_view(const rp_manager_t *m, const rp_backend_t *b, rp_manager_vi
     v->received = rp_shm_get(b, RP_SHM_RECEIVED);
     v->latency = rp_shm_get(b, RP_SHM_LATENCY);
     v->error_time = rp_shm_get(b, RP_SHM_ERROR_TIME);
+    view_checks(b, v);
 }
 
 const char *rp_manager_get_name(const rp_group_t *group)

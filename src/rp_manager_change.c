@@ -17,6 +17,7 @@ typedef struct param_t param_t;
 /* A parameter with the value that it is to get. */
 typedef struct change_t {
     const param_t *param;
+    const char *sent;
     apr_int64_t number;
     const char *text;
 } change_t;
@@ -28,6 +29,7 @@ struct param_t {
     const char *rule; /* what a value has to be */
     int which;        /* rp_shm's */
     int min, max;
+    bool may_be_empty; /* it then removes the text; of others what is sent empty stays as it is (compat 18.3) */
     bool (*read)(const rp_manager_t *m, change_t *c, const char *text);
     const char *(*get)(const rp_manager_t *m, const param_t *param);
     void (*set)(const rp_manager_t *m, const change_t *c);
@@ -189,6 +191,72 @@ static void set_text(const rp_manager_t *m, const change_t *c)
     rp_shm_set_text(m->member, (rp_shm_text_t)c->param->which, c->text);
 }
 
+/* ---- of their health checks ---- */
+
+static bool read_check_method(const rp_manager_t *m, change_t *c, const char *text)
+{
+    rp_check_method_t method = RP_CHECK_NONE;
+    bool ok = rp_conf_find_check_method(text, &method);
+
+    (void)m;
+    c->number = method;
+    return ok;
+}
+
+static bool read_interval(const rp_manager_t *m, change_t *c, const char *text)
+{
+    apr_interval_time_t interval = 0;
+    bool ok = ap_timeout_parameter_parse(text, &interval, "ms") == APR_SUCCESS;
+
+    (void)m;
+    c->number = interval;
+    return ok && interval >= RP_CHECK_INTERVAL_MIN && interval <= apr_time_from_sec(APR_INT32_MAX);
+}
+
+/* It becomes part of a request line. */
+static bool read_uri(const rp_manager_t *m, change_t *c, const char *text)
+{
+    return read_text(m, c, text) && !strpbrk(text, " #");
+}
+
+static bool read_expr(const rp_manager_t *m, change_t *c, const char *text)
+{
+    return read_text(m, c, text) &&
+           (!*text || rp_conf_find_check_expr(rp_conf_get_server(m->member->server), text) != NULL);
+}
+
+static const char *get_check_method(const rp_manager_t *m, const param_t *param)
+{
+    (void)param;
+    return rp_conf_get_check_name((rp_check_method_t)rp_shm_get(m->member, RP_SHM_CHECK_METHOD));
+}
+
+/* There is no response that an expression could look at (compat 18.3). */
+static bool has_response(const rp_manager_t *m)
+{
+    return rp_shm_get(m->member, RP_SHM_CHECK_METHOD) > RP_CHECK_TCP;
+}
+
+static void set_check_method(const rp_manager_t *m, const change_t *c)
+{
+    set_number(m, c);
+    if (!has_response(m)) {
+        rp_shm_set_text(m->member, RP_SHM_CHECK_EXPR, "");
+    }
+}
+
+static void set_expr(const rp_manager_t *m, const change_t *c)
+{
+    rp_shm_set_text(m->member, RP_SHM_CHECK_EXPR, has_response(m) ? c->text : "");
+}
+
+static const char *get_interval(const rp_manager_t *m, const param_t *param)
+{
+    (void)param;
+    return apr_psprintf(m->r->pool, "%" APR_TIME_T_FMT "ms",
+                        apr_time_as_msec(rp_shm_get(m->member, RP_SHM_CHECK_INTERVAL)));
+}
+
 /* ---- of groups ---- */
 
 static const char *get_flag(const rp_manager_t *m, const param_t *param)
@@ -256,13 +324,13 @@ static void set_sticky(const rp_manager_t *m, const change_t *c)
 #define A_FLAG "0 or 1"
 #define A_TEXT "at most 63 characters"
 #define STATUS(letter, what, bit) \
-    {"w_status_" letter, what, A_FLAG, (int)(bit), 0, 1, read_flag, get_status, set_status}
+    {"w_status_" letter, what, A_FLAG, (int)(bit), 0, 1, false, read_flag, get_status, set_status}
 
 static const param_t of_member[] = {
-    {"w_lf", "loadfactor", "a number from 1 to 100", RP_SHM_WEIGHT, 100, 10000, read_weight, get_weight, set_weight},
-    {"w_ls", "lbset", "a number from 0 to 99", RP_SHM_LBSET, 0, 99, read_integer, get_number, set_number},
-    {"w_wr", "route", A_TEXT, RP_SHM_ROUTE, 0, 0, read_text, get_text, set_text},
-    {"w_rr", "redirect", A_TEXT, RP_SHM_REDIRECT, 0, 0, read_text, get_text, set_text},
+    {"w_lf", "loadfactor", "a number from 1 to 100", RP_SHM_WEIGHT, 100, 10000, false, read_weight, get_weight, set_weight},
+    {"w_ls", "lbset", "a number from 0 to 99", RP_SHM_LBSET, 0, 99, false, read_integer, get_number, set_number},
+    {"w_wr", "route", A_TEXT, RP_SHM_ROUTE, 0, 0, true, read_text, get_text, set_text},
+    {"w_rr", "redirect", A_TEXT, RP_SHM_REDIRECT, 0, 0, true, read_text, get_text, set_text},
     STATUS("I", "ignore errors", RP_STATUS_IGNORE_ERRORS),
     STATUS("N", "draining", RP_STATUS_DRAIN),
     STATUS("D", "disabled", RP_STATUS_DISABLED),
@@ -272,14 +340,30 @@ static const param_t of_member[] = {
     STATUS("C", "health check failed", RP_STATUS_CHECK_FAILED),
 };
 
+/* The method first: an expression depends on it. */
+static const param_t of_checks[] = {
+    {"w_hm", "hcmethod", "NONE, TCP, OPTIONS, HEAD, GET, OPTIONS11, HEAD11 or GET11", RP_SHM_CHECK_METHOD, 0, 0, false,
+     read_check_method, get_check_method, set_check_method},
+    {"w_hi", "hcinterval", "a time of at least 100 ms", RP_SHM_CHECK_INTERVAL, 0, 0, false, read_interval, get_interval,
+     set_number},
+    {"w_hp", "hcpasses", "a number from 1 on", RP_SHM_CHECK_PASSES, 1, APR_INT32_MAX, false, read_integer, get_number,
+     set_number},
+    {"w_hf", "hcfails", "a number from 1 on", RP_SHM_CHECK_FAILS, 1, APR_INT32_MAX, false, read_integer, get_number,
+     set_number},
+    {"w_hu", "hcuri", "at most 63 characters without space and #", RP_SHM_CHECK_URI, 0, 0, true, read_uri, get_text,
+     set_text},
+    {"w_he", "hcexpr", "the name of a ProxyHCExpr of the member's server", RP_SHM_CHECK_EXPR, 0, 0, true, read_expr,
+     get_text, set_expr},
+};
+
 static const param_t of_group[] = {
-    {"b_lbm", "lbmethod", "the name of a balancing method", 0, 0, 0, read_method, get_method, set_method},
-    {"b_tmo", "timeout", "seconds from 0 to 7200", RP_SHM_TIMEOUT, 0, 7200, read_seconds, get_seconds, set_setting},
-    {"b_max", "maxattempts", "a number from 0 to 99", RP_SHM_MAX_ATTEMPTS, 0, 99, read_integer, get_attempts,
+    {"b_lbm", "lbmethod", "the name of a balancing method", 0, 0, 0, false, read_method, get_method, set_method},
+    {"b_tmo", "timeout", "seconds from 0 to 7200", RP_SHM_TIMEOUT, 0, 7200, false, read_seconds, get_seconds, set_setting},
+    {"b_max", "maxattempts", "a number from 0 to 99", RP_SHM_MAX_ATTEMPTS, 0, 99, false, read_integer, get_attempts,
      set_setting},
-    {"b_sforce", "nofailover", A_FLAG, RP_SHM_NO_FAILOVER, 0, 1, read_flag, get_flag, set_setting},
-    {"b_frc", "forcerecovery", A_FLAG, RP_SHM_FORCE_RECOVERY, 0, 1, read_flag, get_flag, set_setting},
-    {"b_ss", "stickysession", "COOKIE or COOKIE|PARAMETER of at most 63 characters each, or - for none", 0, 0, 0,
+    {"b_sforce", "nofailover", A_FLAG, RP_SHM_NO_FAILOVER, 0, 1, false, read_flag, get_flag, set_setting},
+    {"b_frc", "forcerecovery", A_FLAG, RP_SHM_FORCE_RECOVERY, 0, 1, false, read_flag, get_flag, set_setting},
+    {"b_ss", "stickysession", "COOKIE or COOKIE|PARAMETER of at most 63 characters each, or - for none", 0, 0, 0, false,
      read_sticky, get_sticky, set_sticky},
 };
 /* clang-format on */
@@ -288,16 +372,15 @@ static const param_t of_group[] = {
 
 /* ---- to carry them out ---- */
 
-/* What is sent empty stays as it is, but for texts of members, which it removes (compat 18.3). */
 static void collect(rp_manager_t *m, apr_array_header_t *changes, const param_t *params, int n)
 {
     int i;
 
     for (i = 0; i < n; i++) {
         const char *text = apr_table_get(m->form, params[i].key);
-        change_t c = {.param = &params[i]};
+        change_t c = {.param = &params[i], .sent = text};
 
-        if (!text || (!*text && params[i].read != read_text)) {
+        if (!text || (!*text && !params[i].may_be_empty)) {
             continue;
         }
         if (params[i].read(m, &c, text)) {
@@ -307,6 +390,26 @@ static void collect(rp_manager_t *m, apr_array_header_t *changes, const param_t 
             rp_manager_fail(m, HTTP_UNPROCESSABLE_ENTITY,
                             apr_psprintf(m->r->pool, "%s (%s) was not changed: it has to be %s.", params[i].name,
                                          params[i].key, params[i].rule));
+        }
+    }
+}
+
+/* A method is of no use where nobody is there to check. */
+static void collect_checks(rp_manager_t *m, apr_array_header_t *changes)
+{
+    int i;
+
+    if (rp_health_is_on()) {
+        collect(m, changes, of_checks, COUNT(of_checks));
+        return;
+    }
+    for (i = 0; i < COUNT(of_checks); i++) {
+        if (apr_table_get(m->form, of_checks[i].key)) {
+            rp_manager_fail(m, HTTP_UNPROCESSABLE_ENTITY,
+                            apr_pstrcat(m->r->pool, of_checks[i].name, " (", of_checks[i].key,
+                                        ") was not changed: no member of this server has health checks in the "
+                                        "configuration, so none are run.",
+                                        NULL));
         }
     }
 }
@@ -321,13 +424,12 @@ static void note(rp_manager_t *m, const char *subject, const char *what)
                             m->r->user ? m->r->user : "a client without a name", m->r->useragent_ip));
 }
 
-/* A page that is sent back as it was changes nothing: not the balance, and not a value that is only worked out. */
+/* A page that is sent back as it was changes nothing: not the balance, not a value that is only worked out or is
+ * finer than what is shown. */
 static bool is_same(const rp_manager_t *m, const change_t *c)
 {
-    if (c->param->read == read_weight) {
-        return rp_shm_get(m->member, RP_SHM_WEIGHT) == c->number;
-    }
-    return c->param->read == read_integer && !strcmp(c->param->get(m, c->param), apr_off_t_toa(m->r->pool, c->number));
+    return !strcmp(c->param->get(m, c->param), c->sent) ||
+           (c->param->read == read_weight && rp_shm_get(m->member, RP_SHM_WEIGHT) == c->number);
 }
 
 static void carry_out(rp_manager_t *m, const change_t *c, const char *subject)
@@ -412,6 +514,7 @@ void rp_manager_change(rp_manager_t *m)
 
     if (m->member) {
         collect(m, changes, of_member, COUNT(of_member));
+        collect_checks(m, changes);
     }
     of_members = changes->nelts;
     collect(m, changes, of_group, COUNT(of_group));

@@ -78,6 +78,38 @@ static void write_flags(const rp_manager_t *m, unsigned flags)
     ap_rputs("</tr></table></td></tr>\n", m->r);
 }
 
+static void write_option(const rp_manager_t *m, const char *name, const char *now)
+{
+    const char *text = rp_manager_escape(m, name);
+
+    ap_rprintf(m->r, "<option value='%s'%s>%s</option>\n", text, strcmp(name, now) ? "" : " selected", text);
+}
+
+static void write_check_fields(const rp_manager_t *m, const rp_manager_view_t *v)
+{
+    const apr_array_header_t *exprs = rp_conf_get_server(m->member->server)->check_exprs;
+    apr_pool_t *p = m->r->pool;
+    int i;
+
+    ap_rputs("<tr><td colspan='2'>\n<table align='center'><tr><th>Health Check param</th><th>Value</th></tr>\n"
+             "<tr><td>Method</td><td><select name='w_hm'>\n",
+             m->r);
+    for (i = 0; i < RP_CHECK_METHODS; i++) {
+        write_option(m, rp_conf_get_check_name((rp_check_method_t)i), v->check_method);
+    }
+    ap_rputs("</select>\n</td></tr>\n<tr><td>Expr</td><td><select name='w_he'>\n", m->r);
+    write_option(m, "", v->check_expr);
+    for (i = 0; i < exprs->nelts; i++) {
+        write_option(m, APR_ARRAY_IDX(exprs, i, const rp_check_expr_t *)->name, v->check_expr);
+    }
+    ap_rputs("</select>\n</td></tr>\n", m->r);
+    write_field(m, "Interval (ms)", "w_hi", apr_off_t_toa(p, apr_time_as_msec(v->check_interval)), "100 or more");
+    write_field(m, "Passes trigger", "w_hp", apr_itoa(p, v->check_passes), "");
+    write_field(m, "Fails trigger", "w_hf", apr_itoa(p, v->check_fails), "");
+    write_field(m, "HC uri", "w_hu", v->check_uri, "");
+    ap_rputs("</table>\n</td></tr>\n", m->r);
+}
+
 static void write_member_form(const rp_manager_t *m)
 {
     apr_pool_t *p = m->r->pool;
@@ -90,6 +122,9 @@ static void write_member_form(const rp_manager_t *m)
     write_field(m, "Route", "w_wr", v.route, "");
     write_field(m, "Route Redirect", "w_rr", v.redirect, "");
     write_flags(m, v.flags);
+    if (rp_health_is_on()) {
+        write_check_fields(m, &v);
+    }
     end_form(m);
 }
 
@@ -111,9 +146,7 @@ static void write_methods(const rp_manager_t *m, const char *now)
     qsort(names, (size_t)all->nelts, sizeof(*names), compare);
     ap_rputs("<tr><td>LBmethod:</td><td>\n<select name='b_lbm' id='b_lbm'>", m->r);
     for (i = 0; i < all->nelts; i++) {
-        const char *name = rp_manager_escape(m, names[i]);
-
-        ap_rprintf(m->r, "<option value='%s'%s>%s</option>\n", name, strcmp(names[i], now) ? "" : " selected", name);
+        write_option(m, names[i], now);
     }
     ap_rputs("</select>\n</td></tr>\n", m->r);
 }

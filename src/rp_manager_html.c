@@ -77,6 +77,13 @@ static void write_settings(const rp_manager_t *m, const rp_group_t *group)
                rp_manager_escape(m, set.method), rp_manager_escape(m, rp_manager_find_path(m, group)));
 }
 
+static void write_checks(const rp_manager_t *m, const rp_manager_view_t *v)
+{
+    ap_rprintf(m->r, "<td>%s</td><td>%" APR_TIME_T_FMT "ms</td><td>%d (%d)</td><td>%d (%d)</td>", v->check_method,
+               apr_time_as_msec(v->check_interval), v->check_passes, v->passed, v->check_fails, v->failed);
+    ap_rprintf(m->r, "<td>%s</td><td>%s</td>", rp_manager_escape(m, v->check_uri), rp_manager_escape(m, v->check_expr));
+}
+
 static void write_member(const rp_manager_t *m, const rp_group_t *group, const rp_backend_t *b)
 {
     rp_manager_view_t v;
@@ -88,7 +95,11 @@ static void write_member(const rp_manager_t *m, const rp_group_t *group, const r
     ap_rprintf(m->r, "</td><td>%s</td><td>%s</td>", rp_manager_escape(m, v.route), rp_manager_escape(m, v.redirect));
     ap_rprintf(m->r, "<td>%d.%02d</td><td>%d</td><td>%s</td>", v.weight / 100, v.weight % 100, v.lbset, v.status);
     ap_rprintf(m->r, "<td>%" APR_INT64_T_FMT "</td><td>%u</td><td>%" APR_INT64_T_FMT "</td>", v.elected, v.busy, v.state);
-    ap_rprintf(m->r, "<td>%s</td><td>%s</td></tr>\n", apr_strfsize(v.sent, sent), apr_strfsize(v.received, received));
+    ap_rprintf(m->r, "<td>%s</td><td>%s</td>", apr_strfsize(v.sent, sent), apr_strfsize(v.received, received));
+    if (rp_health_is_on()) {
+        write_checks(m, &v);
+    }
+    ap_rputs("</tr>\n", m->r);
 }
 
 static void write_group(const rp_manager_t *m, const rp_group_t *group)
@@ -100,12 +111,37 @@ static void write_group(const rp_manager_t *m, const rp_group_t *group)
     ap_rprintf(m->r, " [p%x_%s]</h3>\n", (unsigned)group->id, rp_manager_escape(m, rp_manager_get_name(group)));
     write_settings(m, group);
     ap_rputs("\n\n<table><tr><th>Worker URL</th><th>Route</th><th>RouteRedir</th><th>Factor</th><th>Set</th>"
-             "<th>Status</th><th>Elected</th><th>Busy</th><th>Load</th><th>To</th><th>From</th></tr>\n",
+             "<th>Status</th><th>Elected</th><th>Busy</th><th>Load</th><th>To</th><th>From</th>",
              m->r);
+    if (rp_health_is_on()) {
+        ap_rputs("<th>HC Method</th><th>HC Interval</th><th>Passes</th><th>Fails</th><th>HC uri</th><th>HC Expr</th>",
+                 m->r);
+    }
+    ap_rputs("</tr>\n", m->r);
     for (i = 0; i < rp_conf_count_members(group); i++) {
         write_member(m, group, rp_conf_get_member(group, i));
     }
     ap_rputs("</table>\n", m->r);
+}
+
+static void write_expressions(const rp_manager_t *m)
+{
+    const apr_array_header_t *exprs = m->conf->check_exprs;
+    int i;
+
+    if (exprs->nelts == 0) {
+        return;
+    }
+    ap_rputs("\n\n<table><tr><th colspan='2'>Health check cond. expressions:</th></tr>\n"
+             "<tr><th>Expr name</th><th>Expression</th></tr>\n",
+             m->r);
+    for (i = 0; i < exprs->nelts; i++) {
+        const rp_check_expr_t *e = APR_ARRAY_IDX(exprs, i, const rp_check_expr_t *);
+
+        ap_rprintf(m->r, "<tr><td>%s</td><td>%s</td></tr>\n", rp_manager_escape(m, e->name),
+                   rp_manager_escape(m, e->text));
+    }
+    ap_rputs("</table><hr/>\n", m->r);
 }
 
 /* ---- the page ---- */
@@ -157,6 +193,7 @@ void rp_manager_write_html(const rp_manager_t *m)
         write_group(m, APR_ARRAY_IDX(m->conf->groups, i, const rp_group_t *));
     }
     ap_rputs("<hr />\n", m->r);
+    write_expressions(m);
     rp_manager_write_forms(m);
     ap_rputs(ap_psignature("", m->r), m->r);
     ap_rputs("</body></html>\n", m->r);

@@ -13,6 +13,7 @@
 #include "http_core.h"
 #include "http_protocol.h"
 
+#include "rp_health.h"
 #include "rp_lb.h"
 #include "rp_manager.h"
 #include "rp_shm.h"
@@ -42,6 +43,10 @@ typedef struct rp_manager_view_t {
     unsigned busy;
     apr_int64_t elected, state, sent, received, latency;
     apr_time_t error_time;
+    const char *check_method; /* how its health is checked */
+    apr_interval_time_t check_interval;
+    int check_passes, check_fails, passed, failed;
+    char check_uri[RP_SHM_TEXT], check_expr[RP_SHM_TEXT];
 } rp_manager_view_t;
 
 /* ---- rp_manager.c ---- */

@@ -59,6 +59,19 @@ static void write_flags(const rp_manager_t *m, unsigned flags)
     write_flag(m, "check_failed", flags & RP_STATUS_CHECK_FAILED, "},");
 }
 
+static void write_check(const rp_manager_t *m, const rp_manager_view_t *v)
+{
+    ap_rputs("\"check\":{", m->r);
+    write_text(m, "method", v->check_method, ",");
+    write_number(m, "interval_ms", apr_time_as_msec(v->check_interval), ",");
+    write_number(m, "passes", v->check_passes, ",");
+    write_number(m, "fails", v->check_fails, ",");
+    write_number(m, "passed", v->passed, ",");
+    write_number(m, "failed", v->failed, ",");
+    write_text(m, "uri", v->check_uri, ",");
+    write_text(m, "expr", v->check_expr, "},");
+}
+
 static void write_member(const rp_manager_t *m, const rp_backend_t *b, bool is_added)
 {
     rp_manager_view_t v;
@@ -72,6 +85,7 @@ static void write_member(const rp_manager_t *m, const rp_backend_t *b, bool is_a
     write_number(m, "lbset", v.lbset, ",");
     write_text(m, "route", v.route, ",");
     write_text(m, "redirect", v.redirect, ",");
+    write_check(m, &v);
     write_flag(m, "added", is_added, ",");
     write_number(m, "elected", v.elected, ",");
     write_number(m, "busy", v.busy, ",");
