@@ -12,11 +12,13 @@ typedef struct list_t {
     int count;
 } list_t;
 
-/* One walk over the members of one lbset. */
+/* One walk over the members of one lbset. Each request does it, so each member is looked at once. */
 typedef struct walk_t {
     rp_lb_t *lb;
     bool takes_all; /* the method looks at every usable member */
-    list_t normal, spares, standbys;
+    revproxy_candidate_t *candidates;
+    list_t chosen;  /* the candidates' indexes */
+    list_t spares, standbys;
     int unusable;   /* normal members that spares may stand in for */
     apr_int64_t highest;
 } walk_t;
@@ -60,22 +62,15 @@ static const char *get_key(const rp_lb_t *lb)
     return key ? key : lb->r->uri;
 }
 
-/* Which entry of list the method chooses, -1: none. */
-static int choose(rp_lb_t *lb, const revproxy_lbmethod_t *method, const list_t *list)
+/* Index of the member that the method chooses among the candidates, -1: none. */
+static int choose(const walk_t *w, const revproxy_lbmethod_t *method)
 {
     static const revproxy_lb_calls_t calls = {get_figure, add_state};
-    apr_pool_t *p = lb->r->pool;
-    revproxy_candidate_t *candidates = apr_palloc(p, (apr_size_t)list->count * sizeof(*candidates));
-    revproxy_choice_t choice = {lb->r, lb->group->name, get_key(lb), candidates, list->count, &calls};
-    int i;
+    rp_lb_t *lb = w->lb;
+    revproxy_choice_t choice = {lb->r, lb->group->name, get_key(lb), w->candidates, w->chosen.count, &calls};
+    int i = method->choose(&choice);
 
-    for (i = 0; i < list->count; i++) {
-        const rp_backend_t *b = rp_lb_member(lb, list->index[i]);
-
-        candidates[i] = (revproxy_candidate_t){b->name, rp_shm_get_id(b), (int)rp_shm_get(b, RP_SHM_WEIGHT), b};
-    }
-    i = method->choose(&choice);
-    return i >= 0 && i < list->count ? list->index[i] : -1;
+    return i >= 0 && i < w->chosen.count ? w->chosen.index[i] : -1;
 }
 
 /* ---- the walk ---- */
@@ -91,65 +86,83 @@ static void init_list(rp_lb_t *lb, list_t *list)
     list->count = 0;
 }
 
-static bool may_use(const walk_t *w, int i)
+static void add_candidate(walk_t *w, int i, const rp_backend_t *member, const rp_shm_glance_t *seen)
 {
-    return !w->lb->tried[i] && rp_lb_get_use(w->lb, rp_lb_member(w->lb, i)) != RP_LB_NO;
+    w->candidates[w->chosen.count] = (revproxy_candidate_t){member->name, seen->id, seen->weight, member};
+    add(&w->chosen, i);
 }
 
-static void sort_in(walk_t *w, int i)
+static void add_from(walk_t *w, const list_t *list, int n)
 {
-    unsigned status = (unsigned)rp_shm_get(rp_lb_member(w->lb, i), RP_SHM_STATUS);
-    bool is_normal = !(status & (RP_STATUS_SPARE | RP_STATUS_STANDBY));
-    bool is_usable;
+    int i;
 
-    if (w->takes_all) {
-        if (may_use(w, i)) {
-            add(&w->normal, i);
-        }
-        return;
+    for (i = 0; i < n; i++) {
+        const rp_backend_t *member = rp_lb_member(w->lb, list->index[i]);
+        rp_shm_glance_t seen = rp_shm_glance(member);
+
+        add_candidate(w, list->index[i], member, &seen);
     }
-    is_usable = !(status & RP_STATUS_DRAIN) && may_use(w, i);
-    if (!is_usable) {
+}
+
+static bool may_use(const walk_t *w, int i, const rp_backend_t *member, unsigned status)
+{
+    if (w->lb->tried[i]) {
+        return false;
+    }
+    return status & RP_STATUS_ERROR ? rp_lb_get_use(w->lb, member) != RP_LB_NO : !(status & RP_LB_OFF);
+}
+
+static void sort_in(walk_t *w, int i, const rp_backend_t *member, const rp_shm_glance_t *seen)
+{
+    bool is_normal = !(seen->status & (RP_STATUS_SPARE | RP_STATUS_STANDBY));
+    bool is_draining = (seen->status & RP_STATUS_DRAIN) && !w->takes_all;
+
+    if (is_draining || !may_use(w, i, member, seen->status)) {
         w->unusable += is_normal;
-        return;
     }
-    add(is_normal ? &w->normal : status & RP_STATUS_SPARE ? &w->spares : &w->standbys, i);
+    else if (is_normal || w->takes_all) {
+        add_candidate(w, i, member, seen);
+    }
+    else {
+        add(seen->status & RP_STATUS_SPARE ? &w->spares : &w->standbys, i);
+    }
 }
 
 /* Candidates of one lbset: its normal members and as many spares as members are missing, which
  * then compete with them; else its standbys (compat 8.3). */
-static const list_t *collect(walk_t *w, apr_int64_t lbset)
+static void collect(walk_t *w, apr_int64_t lbset)
 {
     int i;
 
-    w->normal.count = w->spares.count = w->standbys.count = w->unusable = 0;
+    w->chosen.count = w->spares.count = w->standbys.count = w->unusable = 0;
     for (i = 0; i < w->lb->count; i++) {
-        apr_int64_t own = rp_shm_get(rp_lb_member(w->lb, i), RP_SHM_LBSET);
+        const rp_backend_t *member = rp_lb_member(w->lb, i);
+        rp_shm_glance_t seen = rp_shm_glance(member);
 
-        w->highest = own > w->highest ? own : w->highest;
-        if (own == lbset || w->takes_all) {
-            sort_in(w, i);
+        w->highest = seen.lbset > w->highest ? seen.lbset : w->highest;
+        if (seen.lbset == lbset || w->takes_all) {
+            sort_in(w, i, member, &seen);
         }
     }
-    for (i = 0; i < w->spares.count && i < w->unusable; i++) {
-        add(&w->normal, w->spares.index[i]);
+    add_from(w, &w->spares, w->spares.count < w->unusable ? w->spares.count : w->unusable);
+    if (w->chosen.count == 0) {
+        add_from(w, &w->standbys, w->standbys.count);
     }
-    return w->normal.count ? &w->normal : &w->standbys;
 }
 
 static int walk_sets(rp_lb_t *lb, const revproxy_lbmethod_t *method)
 {
     walk_t w = {.lb = lb, .takes_all = method->flags & REVPROXY_LB_ALL_MEMBERS};
-    const list_t *list;
     apr_int64_t lbset;
     int found = -1;
 
-    init_list(lb, &w.normal);
+    w.candidates = apr_palloc(lb->r->pool, (apr_size_t)lb->count * sizeof(*w.candidates));
+    init_list(lb, &w.chosen);
     init_list(lb, &w.spares);
     init_list(lb, &w.standbys);
     for (lbset = 0; found < 0 && lbset <= w.highest; lbset++) {
-        list = collect(&w, lbset);
-        found = list->count ? choose(lb, method, list) : -1;
+        collect(&w, lbset);
+        found = w.chosen.count ? choose(&w, method) : -1;
     }
     return found;
 }

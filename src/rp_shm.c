@@ -216,9 +216,17 @@ void rp_shm_make_key(const char *name, apr_uint64_t key[2])
     key[1] = apr_siphash24(name, strlen(name), fixed[1]);
 }
 
-apr_uint64_t rp_shm_get_id(const rp_backend_t *member)
+rp_shm_glance_t rp_shm_glance(const rp_backend_t *member)
 {
-    return slots[member->slot]->key[0];
+    const rp_shm_slot_t *slot = slots[member->slot];
+    const apr_int64_t *number = slot->number;
+
+    return (rp_shm_glance_t){
+        .id = slot->key[0],
+        .lbset = __atomic_load_n(&number[RP_SHM_LBSET], __ATOMIC_RELAXED),
+        .status = (unsigned)__atomic_load_n(&number[RP_SHM_STATUS], __ATOMIC_RELAXED),
+        .weight = (int)__atomic_load_n(&number[RP_SHM_WEIGHT], __ATOMIC_RELAXED),
+    };
 }
 
 /* What a server is known by, wherever it stands in the file. */

@@ -121,8 +121,14 @@ void rp_shm_enter(const rp_backend_t *member);
 void rp_shm_leave(const rp_backend_t *member);
 unsigned rp_shm_count_busy(const rp_backend_t *member);
 
-/* Made from server, balancer and URL: the same in all children, and after restarts. */
-apr_uint64_t rp_shm_get_id(const rp_backend_t *member);
+/* What each request reads of each member, which may be many, in one call: RP_SHM_STATUS, _LBSET, _WEIGHT. */
+typedef struct rp_shm_glance_t {
+    apr_uint64_t id; /* made from server, balancer and URL: the same in all children, and after restarts */
+    apr_int64_t lbset;
+    unsigned status;
+    int weight;
+} rp_shm_glance_t;
+rp_shm_glance_t rp_shm_glance(const rp_backend_t *member);
 
 /* 16 bytes that stay the same over restarts and are known to this installation only. */
 const unsigned char *rp_shm_get_secret(void);
