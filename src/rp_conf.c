@@ -77,6 +77,7 @@ void *rp_conf_create_server(apr_pool_t *p, server_rec *s)
     conf->blocked = apr_array_make(p, 1, sizeof(const char *));
     conf->check_exprs = apr_array_make(p, 1, sizeof(rp_check_expr_t *));
     conf->check_templates = apr_array_make(p, 1, sizeof(rp_check_template_t *));
+    conf->lint_words = apr_array_make(p, 1, sizeof(rp_lint_word_t));
     SERVER_SCALARS(CREATE_SCALAR)
     SERVER_SWITCHES(CREATE_SWITCH)
     return conf;
@@ -91,6 +92,7 @@ void *rp_conf_merge_server(apr_pool_t *p, void *basev, void *addv)
     SERVER_SWITCHES(MERGE_SWITCH)
     conf->sections = apr_array_append(p, base->sections, add->sections);
     conf->blocked = apr_array_append(p, base->blocked, add->blocked);
+    conf->lint_words = apr_array_append(p, base->lint_words, add->lint_words);
     if (conf->pass_inherit != RP_OFF) {
         conf->routes = apr_array_append(p, base->routes, add->routes);
     }
@@ -218,7 +220,7 @@ const char *rp_conf_enter(cmd_parms *cmd, rp_place_t place)
 {
     const char *name = cmd->cmd->name + (cmd->cmd->name[0] == '<');
 
-    if (ap_cstr_casecmpn(name, "Rev", 3) && rp_conf_has_real_proxy()) {
+    if (ap_cstr_casecmpn(name, "Rev", 3) && rp_conf_has_module("mod_proxy.c")) {
         return leave_to_mod_proxy(cmd);
     }
     return check_place(cmd, place);
@@ -312,7 +314,7 @@ int rp_conf_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)ptemp;
     all_backends = NULL;
     all_groups = NULL;
-    if (rp_conf_has_real_proxy()) {
+    if (rp_conf_has_module("mod_proxy.c")) {
         rp_conf_retire_stand_ins();
         return OK;
     }

@@ -177,6 +177,8 @@ struct rp_group_t {
     const char *name;        /* "balancer://name", lower case */
     apr_array_header_t *members; /* rp_backend_t *: those of the configuration, in its order */
     rp_roster_t *roster;     /* set at post_config */
+    apr_array_header_t *doubles; /* rp_backend_t *: lines that name a member again, without effect */
+    const rp_group_t *hidden_by; /* the main server's one of this name, whose members count; or NULL */
     rp_group_options_t opt;
     server_rec *server;
     const char *file;
@@ -224,6 +226,13 @@ typedef struct rp_section_t {
     ap_conf_vector_t *dir_conf;
 } rp_section_t;
 
+/* One word of RevProxyLint: "-name", "+name", "On" or "Off". */
+typedef struct rp_lint_word_t {
+    const char *text;
+    const char *file;
+    int line;
+} rp_lint_word_t;
+
 typedef struct rp_server_conf_t {
     server_rec *server;
     apr_array_header_t *routes;     /* rp_route_t *, main server's first (compat 2.7) */
@@ -233,6 +242,7 @@ typedef struct rp_server_conf_t {
     apr_array_header_t *blocked;    /* const char *: ProxyBlock words */
     apr_array_header_t *check_exprs;     /* rp_check_expr_t *; never inherited */
     apr_array_header_t *check_templates; /* rp_check_template_t *; never inherited */
+    apr_array_header_t *lint_words; /* rp_lint_word_t, main server's first: the last one that applies counts */
     rp_switch_t pass_inherit, balancer_inherit;
     bool balancer_persist;          /* never inherited */
     const char *heartbeat_file;     bool heartbeat_file_set; /* HeartbeatStorage */
@@ -289,6 +299,9 @@ int rp_conf_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
  * <IfModule> that look for them (design section 7); called from register_hooks. */
 void rp_conf_add_stand_ins(apr_pool_t *p);
 
+/* Is the real module of this name ("mod_proxy.c") in this server, and not our stand-in? */
+bool rp_conf_has_module(const char *name);
+
 /* Borrowed, never NULL. */
 const rp_server_conf_t *rp_conf_get_server(const server_rec *s);
 const rp_dir_conf_t *rp_conf_get_dir(const request_rec *r);
@@ -333,9 +346,6 @@ void rp_conf_init_options(rp_options_t *opt);
 const char *rp_conf_describe_options(apr_pool_t *p, const rp_options_t *opt);
 /* Group named in a balancer:// url (its path is ignored), or NULL. */
 rp_group_t *rp_conf_find_group(const rp_server_conf_t *conf, const char *url);
-
-/* Is the real mod_proxy in this server (not our stand-in)? Then plain names are its own. */
-bool rp_conf_has_real_proxy(void);
 
 /* Does a <Proxy> or <ProxyMatch> section apply to a target's URL? groups: n places for what the parts of its
  * regular expression match, 0 and NULL if nobody asks. */

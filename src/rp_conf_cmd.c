@@ -408,6 +408,26 @@ static const char *add_blocked(cmd_parms *cmd, void *dir, const char *arg)
     return err;
 }
 
+/* Which checks there are is rp_lint's to know: names are looked up when it runs. */
+static const char *add_lint_word(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
+    rp_lint_word_t word = {arg, cmd->directive->filename, cmd->directive->line_num};
+    bool flag;
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    if (!rp_conf_parse_flag(arg, &flag) && (!strchr("+-", arg[0]) || !arg[1])) {
+        return apr_psprintf(cmd->pool,
+                            "RevProxyLint takes On, Off, or names of checks with - or + before them: '%s' was read",
+                            arg);
+    }
+    APR_ARRAY_PUSH(rp_conf_of(cmd)->lint_words, rp_lint_word_t) = word;
+    return NULL;
+}
+
 static const char *set_requests(cmd_parms *cmd, void *dir, int flag)
 {
     const char *err = rp_conf_enter(cmd, RP_PLACE_SERVER);
@@ -550,6 +570,8 @@ const command_rec rp_conf_commands[] = {
                   "tunnels at a time in one child process"),
     AP_INIT_TAKE1("RevProxyTunnelDrain", set_number, NUMBER(tunnel_drain), ANYWHERE,
                   "seconds over which a stopping child closes its tunnels (300)"),
+    AP_INIT_ITERATE("RevProxyLint", add_lint_word, NULL, ANYWHERE,
+                    "-name to silence a check of the configuration, Off to silence all"),
     {.name = NULL},
 };
 /* clang-format on */

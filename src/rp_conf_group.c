@@ -3,8 +3,6 @@
 #include "ap_provider.h"
 #include "ap_slotmem.h"
 
-APLOG_USE_MODULE(revproxy);
-
 #define PREFIX "balancer://"
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
 #define NAME_MAX_LEN 95 /* mod_proxy's */
@@ -75,6 +73,7 @@ const char *rp_conf_need_group(cmd_parms *cmd, const char *url, rp_group_t **fou
     group = apr_pcalloc(cmd->pool, sizeof(*group));
     group->name = name;
     group->members = apr_array_make(cmd->pool, 4, sizeof(rp_backend_t *));
+    group->doubles = apr_array_make(cmd->pool, 1, sizeof(rp_backend_t *));
     rp_conf_init_group_options(&group->opt);
     group->server = cmd->server;
     group->file = cmd->directive->filename;
@@ -200,9 +199,7 @@ static const char *add_member(cmd_parms *cmd, const member_line_t *line)
         return err;
     }
     if (is_member(group, b)) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
-                     "%s:%d: %s is a member of %s already: this line has no effect", b->file,
-                     b->line, b->name, group->name);
+        APR_ARRAY_PUSH(group->doubles, rp_backend_t *) = b;
         return NULL;
     }
     b->group = group;
@@ -403,11 +400,7 @@ apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t
             own = apr_pmemdup(p, own, sizeof(*own));
             rp_conf_merge_group_options(p, &own->opt, &other->opt);
             if (own->members->nelts > 0 && other->members->nelts > 0) {
-                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, other->server,
-                             "%s:%d: %s has the members that the main server gives it (%s:%d), the "
-                             "ones given here have no effect: choose another name, or write "
-                             "ProxyPassInherit Off and BalancerInherit Off",
-                             own->file, own->line, own->name, other->file, other->line);
+                own->hidden_by = other;
             }
             own->members = other->members->nelts > 0 ? other->members : own->members;
         }

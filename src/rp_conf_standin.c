@@ -42,12 +42,12 @@ static bool is_stand_in(const module *m)
     return false;
 }
 
-bool rp_conf_has_real_proxy(void)
+bool rp_conf_has_module(const char *name)
 {
     const module *m;
 
     for (m = ap_top_module; m; m = m->next) {
-        if (!strcmp(m->name, "mod_proxy.c") && !is_stand_in(m)) {
+        if (!strcmp(m->name, name) && !is_stand_in(m)) {
             return true;
         }
     }
@@ -71,7 +71,7 @@ void rp_conf_add_stand_ins(apr_pool_t *p)
                                  AP_MODULE_FLAG_NONE};
     size_t i;
 
-    if (rp_conf_has_real_proxy()) {
+    if (rp_conf_has_module("mod_proxy.c")) {
         return;
     }
     for (i = 0; i < STAND_INS; i++) {

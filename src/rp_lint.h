@@ -1,10 +1,10 @@
 /* rp_lint: suspicious but legal configuration, named with file and line.
  *
- * Owns:      the rules, their words and levels; the dump of the route table.
- * Does not:  refuse anything (rp_conf's setters do) or change the configuration.
+ * Owns:      the checks, their words, levels and names; the dump of the route table.
+ * Does not:  refuse anything (rp_conf's setters do) but unknown names in RevProxyLint, or change the configuration.
  * Threads:   while httpd starts: one.
  * Memory:    the pools given.
- * Blocks?    Never.
+ * Blocks?    At configtest for two seconds at most, while names are looked up; else for local files only.
  *
  * Level warn: most likely a mistake. Level info: legal, may be meant, worth knowing.
  * A sound configuration gives no warn line.
@@ -14,7 +14,8 @@
 
 #include "rp_conf.h"
 
-/* check_config hook: the report of "apachectl configtest", to the terminal. Always OK. */
+/* check_config hook: the report of "apachectl configtest", to the terminal. OK, or an error's status where
+ * RevProxyLint names no check. */
 int rp_lint_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
 /* post_config hook: the same report to the error log when httpd starts or reloads. Always OK. */

@@ -1,12 +1,6 @@
 #include "rp_lint_int.h"
 
-#include "apr_file_io.h"
-#include "apr_strings.h"
-#include "http_core.h"
-
-extern module AP_MODULE_DECLARE_DATA revproxy_module;
-
-static const char *describe_flags(apr_pool_t *p, unsigned flags)
+const char *rp_lint_describe_flags(apr_pool_t *p, unsigned flags)
 {
     static const struct {
         unsigned bit;
@@ -36,7 +30,7 @@ static void print_route(apr_file_t *out, apr_pool_t *p, const rp_route_t *route)
     apr_file_printf(out, "  %s%s%s -> %s%s%s%s (%s:%d)\n", route->in_location ? "<Location> " : "",
                     route->regex ? "~ " : "", route->path,
                     route->is_excluded ? "not proxied" : route->raw_target,
-                    describe_flags(p, route->flags), *options ? " " : "", options, route->file,
+                    rp_lint_describe_flags(p, route->flags), *options ? " " : "", options, route->file,
                     route->line);
 }
 
@@ -51,6 +45,25 @@ static void print_locations(apr_file_t *out, apr_pool_t *p, const server_rec *s)
 
         if (dir && dir->route) {
             print_route(out, p, dir->route);
+        }
+    }
+}
+
+static void print_groups(apr_file_t *out, apr_pool_t *p, const server_rec *s)
+{
+    const apr_array_header_t *groups = rp_conf_get_server(s)->groups;
+    int i, k;
+
+    for (i = 0; i < groups->nelts; i++) {
+        const rp_group_t *group = APR_ARRAY_IDX(groups, i, const rp_group_t *);
+
+        apr_file_printf(out, "  %s lbmethod=%s (%s:%d)\n", group->name, group->opt.method, group->file, group->line);
+        for (k = 0; k < group->members->nelts; k++) {
+            const rp_backend_t *b = APR_ARRAY_IDX(group->members, k, const rp_backend_t *);
+            const char *options = rp_conf_describe_options(p, &b->opt);
+
+            apr_file_printf(out, "    %s%s%s%s%s (%s:%d)\n", b->uds_path ? b->uds_path : "", b->uds_path ? "|" : "",
+                            b->name, *options ? " " : "", options, b->file, b->line);
         }
     }
 }
@@ -73,7 +86,7 @@ static void print_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
     for (i = 0; i < conf->routes->nelts; i++) {
         print_route(out, p, APR_ARRAY_IDX(conf->routes, i, rp_route_t *));
     }
-    rp_lint_print_groups(out, p, s);
+    print_groups(out, p, s);
 }
 
 void rp_lint_test_config(apr_pool_t *p, server_rec *s)

@@ -236,7 +236,7 @@ static bool is_ours(const request_rec *r)
     if (!r->handler) {
         return false;
     }
-    return !strcmp(r->handler, OTHER_HANDLER) || (!strcmp(r->handler, HANDLER) && !rp_conf_has_real_proxy());
+    return !strcmp(r->handler, OTHER_HANDLER) || (!strcmp(r->handler, HANDLER) && !rp_conf_has_module("mod_proxy.c"));
 }
 
 static void sync_members(const rp_manager_t *m)

@@ -22,17 +22,9 @@ static void leave_to_neighbour(request_rec *r)
     rp_route_hand_up(r, mem);
 }
 
-static bool is_real_module(const char *name)
-{
-    const module *m = ap_find_linked_module(name);
-
-    /* Records without hooks are stand-ins for modules that are looked up by name. */
-    return m && m->register_hooks;
-}
-
 static bool is_beside_mod_proxy(void)
 {
-    return is_real_module("mod_proxy.c");
+    return rp_conf_has_module("mod_proxy.c");
 }
 
 static bool has_proxy_name(const request_rec *r)
@@ -67,7 +59,7 @@ static bool is_left_to_us(request_rec *r, const char *text)
         return false;
     }
     return rp_route_is_known(r, text) ||
-           (rp_route_is_http_like(skip_socket(text)) && !is_real_module("mod_proxy_http.c"));
+           (rp_route_is_http_like(skip_socket(text)) && !rp_conf_has_module("mod_proxy_http.c"));
 }
 
 static bool is_ours(request_rec *r, const rp_memory_t *mem)
@@ -136,7 +128,17 @@ static bool may_be_proxied(const request_rec *r)
            !apr_table_get(r->subprocess_env, "no-proxy");
 }
 
-static int find_route(request_rec *r, bool is_encoded)
+static int watch_try(request_rec *r, const rp_route_t *route, bool is_encoded, const rp_route_watch_t *watch)
+{
+    int rc = try_route(r, route, is_encoded);
+
+    if (watch && !(route->flags & RP_ROUTE_ENCODED) != is_encoded) {
+        watch->tried(watch->ctx, route, rc);
+    }
+    return rc;
+}
+
+int rp_route_search(request_rec *r, bool is_encoded, const rp_route_watch_t *watch)
 {
     const apr_array_header_t *routes = rp_conf_get_server(r->server)->routes;
     const rp_route_t *own = rp_conf_get_dir(r)->route;
@@ -146,10 +148,10 @@ static int find_route(request_rec *r, bool is_encoded)
         return DECLINED;
     }
     if (own) {
-        rc = try_route(r, own, is_encoded);
+        rc = watch_try(r, own, is_encoded, watch);
     }
     for (i = 0; rc == HTTP_CONTINUE && i < routes->nelts; i++) {
-        rc = try_route(r, APR_ARRAY_IDX(routes, i, const rp_route_t *), is_encoded);
+        rc = watch_try(r, APR_ARRAY_IDX(routes, i, const rp_route_t *), is_encoded, watch);
     }
     return rc == HTTP_CONTINUE ? DECLINED : rc;
 }
@@ -157,7 +159,7 @@ static int find_route(request_rec *r, bool is_encoded)
 int rp_route_pre_translate(request_rec *r)
 {
     if (!r->proxyreq) {
-        return find_route(r, true);
+        return rp_route_search(r, true, NULL);
     }
     return is_beside_mod_proxy() ? DECLINED : DONE;
 }
@@ -174,7 +176,7 @@ int rp_route_translate(request_rec *r)
         leave_to_neighbour(r);
         return DECLINED;
     }
-    rc = find_route(r, false);
+    rc = rp_route_search(r, false, NULL);
     if (rc == DECLINED && is_beside_mod_proxy()) {
         rp_route_remember(r)->was_seen = true;
     }

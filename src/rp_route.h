@@ -42,6 +42,17 @@ typedef struct rp_target_t {
 /* The target that was found for a request, or NULL: not proxied by us. For the logs. */
 const rp_target_t *rp_route_find_target(request_rec *r);
 
+/* Told of each route that a request is compared with. rc: HTTP_CONTINUE, it does not match; DECLINED, it says that
+ * the request is not proxied; OK or DONE, it is taken; else the status of an error. */
+typedef struct rp_route_watch_t {
+    void (*tried)(void *ctx, const rp_route_t *route, int rc);
+    void *ctx;
+} rp_route_watch_t;
+
+/* The search of the two hooks below for r as it is: routes with mapping=encoded or servlet, or the others. For
+ * those who want to see it. watch: NULL, or who is told. Returns DECLINED, OK, DONE or an error's status. */
+int rp_route_search(request_rec *r, bool is_encoded, const rp_route_watch_t *watch);
+
 /* Hooks (registered in the face file). Phase behaviour: compat sections 1.2, 3, 4. Their places:
  *
  *   pre_translate_name:      APR_HOOK_MIDDLE, before mod_proxy.c

@@ -66,6 +66,17 @@ my %known = (%figure, map { ($_ => 1, "Rev$_" => 1) } keys %setter);
 my %named = map { $_ => 1 } $readme =~ /\b((?:Rev)?(?:(?:No)?Proxy|Balancer|Heartbeat)(?:[A-Z0-9]\w*)|RevProxy|NoProxy)\b/g;
 is join(' ', grep { !$known{$_} } sort keys %named), '', 'README names no directive that does not exist';
 
+# --- checks of the configuration
+
+my %level;
+for my $file (glob 'src/rp_lint_*.c') {
+    my $tables = text_of($file);
+    $level{$1} = $2 eq 'WARNING' ? 'warn' : 'info' while $tables =~ /^    \{"([\w-]+)", APLOG_(WARNING|INFO),/mg;
+}
+cmp_ok scalar(keys %level), '>=', 40, 'checks found in the source';
+my %check = map { (names_in($_->[0]))[0] => $_->[1] } table('lint');
+is_deeply \%check, \%level, 'all are in the table, with their levels';
+
 # --- parameters
 
 my $params = text_of('src/rp_conf_param.c');

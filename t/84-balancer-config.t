@@ -204,7 +204,7 @@ EOT
     like $output, qr/lint: \S+test\.conf:4: member http:\/\/127\.0\.0\.1:81\/ ends in \//, 'lint: a member that ends in a slash';
     like $output, qr/lint: \S+test\.conf:3: balancer:\/\/s has stickysession=S, but no member has a route=/, 'lint: no routes';
     like $output, qr/lint: \S+test\.conf:9: ProxyPass \/ balancer:\/\/s: the path ends in \/ and the target does not/, 'lint: slash';
-    is scalar(() = $output =~ /lint:/g), 4, '... once each' or diag $output;
+    is scalar(() = $output =~ /:warn\].* lint:/g), 4, '... once each' or diag $output;
     ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'], args => [ '-t', '-D', 'DUMP_REVPROXY' ],
         config => "ProxyPass / balancer://b/ lbmethod=hash\nBalancerMember balancer://b unix:/run/a.sock|http://a loadfactor=2\n");
     like $output, qr{^  / -> balancer://b/.*\n  balancer://b lbmethod=hash \(\S+:1\)\n    /run/a\.sock\|http://a loadfactor=2\.00 \(\S+:2\)$}m,

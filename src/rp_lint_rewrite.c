@@ -1,0 +1,181 @@
+#include "rp_lint_int.h"
+
+/* mod_rewrite's rules, as far as their text tells: what becomes of them with [P] is ours. */
+
+/* Is this flag in "[P,L]"? */
+static bool has_flag(const char *flags, const char *flag)
+{
+    size_t n = strlen(flag);
+
+    while (*flags) {
+        flags += strspn(flags, "[], ");
+        if (!ap_cstr_casecmpn(flags, flag, n) && strchr(",] =", flags[n])) {
+            return true;
+        }
+        flags += strcspn(flags, ",]");
+    }
+    return false;
+}
+
+static bool is_rule(const ap_directive_t *d)
+{
+    return rp_lint_is_named(d, "RewriteRule");
+}
+
+static const char *get_flags(const rp_lint_t *lint, const ap_directive_t *rule)
+{
+    return rp_lint_get_word(lint->p, rule, 2);
+}
+
+static bool is_proxying(const rp_lint_t *lint, const ap_directive_t *rule)
+{
+    const char *flags = get_flags(lint, rule);
+
+    return is_rule(rule) && (has_flag(flags, "P") || has_flag(flags, "proxy"));
+}
+
+/* In a server, where paths begin with a slash; in sections for directories they do not. */
+static bool is_in_server(const ap_directive_t *d)
+{
+    return !d->parent || rp_lint_is_named(d->parent, "<VirtualHost");
+}
+
+static const ap_directive_t *get_first_sibling(const ap_directive_t *d)
+{
+    return d->parent ? d->parent->first_child : ap_conftree;
+}
+
+static void check_rewrite_off(rp_lint_t *lint)
+{
+    const ap_directive_t *d;
+
+    if (!is_proxying(lint, lint->d) || !is_in_server(lint->d)) {
+        return;
+    }
+    for (d = get_first_sibling(lint->d); d; d = d->next) {
+        if (rp_lint_is_named(d, "RewriteEngine") && !ap_cstr_casecmp(d->args, "on")) {
+            return;
+        }
+    }
+    rp_lint_say_directive(lint, "never used: write RewriteEngine On in this server, too; a <VirtualHost> does not inherit it");
+}
+
+/* "http://h$1" with a group that does not begin with the path's slash. */
+static void check_rewrite_host(rp_lint_t *lint)
+{
+    const char *target, *host, *variable;
+
+    if (!is_proxying(lint, lint->d)) {
+        return;
+    }
+    target = rp_lint_get_word(lint->p, lint->d, 1);
+    host = strstr(target, "://");
+    variable = host ? strchr(host + 3, '$') : NULL;
+    if (!variable || variable >= rp_lint_find_path(target) || !apr_isdigit(variable[1]) || strchr(":/", variable[-1])) {
+        return;
+    }
+    if (!is_in_server(lint->d) || !rp_lint_is_path_group(rp_lint_get_word(lint->p, lint->d, 0), variable[1])) {
+        rp_lint_say_directive(lint,
+                              "what the client sends is appended to the host name, so it can choose the host: put a / "
+                              "before $%c",
+                              variable[1]);
+    }
+}
+
+static bool takes_all(const char *pattern)
+{
+    static const char *const all[] = {"^", ".*", "(.*)", "^(.*)", "^(.*)$", "^.*$", "^/", "^/(.*)", "^/(.*)$", "/(.*)", "/(.*)$",
+                                      "^/?(.*)", "^/?(.*)$", "^(/.*)$", "^/.*$"};
+    size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (!strcmp(pattern, all[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_condition(const ap_directive_t *rule)
+{
+    const ap_directive_t *d;
+    bool is_conditional = false;
+
+    for (d = get_first_sibling(rule); d && d != rule; d = d->next) {
+        is_conditional = rp_lint_is_named(d, "RewriteCond") || (is_conditional && !is_rule(d));
+    }
+    return is_conditional;
+}
+
+static const ap_directive_t *find_next_rule(const rp_lint_t *lint, const ap_directive_t *d)
+{
+    for (d = d->next; d; d = d->next) {
+        if (is_proxying(lint, d)) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+static void check_rewrite_order(rp_lint_t *lint)
+{
+    const ap_directive_t *later;
+
+    if (!is_proxying(lint, lint->d) || !takes_all(rp_lint_get_word(lint->p, lint->d, 0)) || has_condition(lint->d)) {
+        return;
+    }
+    later = find_next_rule(lint, lint->d);
+    if (later) {
+        rp_lint_say(lint, later->filename, later->line_num,
+                    "RewriteRule %s: never used: RewriteRule %s (%s:%d) comes first and takes all requests; put this rule "
+                    "and its RewriteConds before it",
+                    later->args, lint->d->args, lint->d->filename, lint->d->line_num);
+    }
+}
+
+/* ---- WebSockets by RewriteCond ---- */
+
+static void check_ws_condition(rp_lint_t *lint)
+{
+    const char *test, *pattern;
+    bool ignores_case;
+
+    if (!rp_lint_is_named(lint->d, "RewriteCond")) {
+        return;
+    }
+    test = rp_lint_get_word(lint->p, lint->d, 0);
+    pattern = rp_lint_get_word(lint->p, lint->d, 1);
+    ignores_case = has_flag(rp_lint_get_word(lint->p, lint->d, 2), "NC");
+    if (!ap_cstr_casecmp(test, "%{HTTP:Connection}") && ap_strcasestr(pattern, "upgrade") &&
+        (pattern[0] == '=' || (pattern[0] == '^' && rp_lint_ends_in(pattern, '$')))) {
+        rp_lint_say_directive(lint, "Firefox sends 'Connection: keep-alive, Upgrade', which this does not match: write "
+                                    "RewriteCond %%{HTTP:Connection} upgrade [NC]");
+    }
+    else if (!ap_cstr_casecmp(test, "%{HTTP:Upgrade}") && !ignores_case && strcspn(pattern, "WS") < strlen(pattern) &&
+             ap_strcasestr(pattern, "websocket")) {
+        rp_lint_say_directive(lint, "browsers send 'Upgrade: websocket' in small letters, which this does not match: write "
+                                    "RewriteCond %%{HTTP:Upgrade} websocket [NC]");
+    }
+}
+
+static void check_ws_redirect(rp_lint_t *lint)
+{
+    const char *target;
+
+    if (!is_rule(lint->d) || is_proxying(lint, lint->d)) {
+        return;
+    }
+    target = rp_lint_get_word(lint->p, lint->d, 1);
+    if (!ap_cstr_casecmpn(target, "ws://", 5) || !ap_cstr_casecmpn(target, "wss://", 6)) {
+        rp_lint_say_directive(lint, "without [P] this is a redirect, which browsers do not follow for a WebSocket: write [P,L]");
+    }
+}
+
+const rp_lint_check_t rp_lint_rewrite_checks[] = {
+    {"rewrite-off", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rewrite_off},
+    {"rewrite-host", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rewrite_host},
+    {"rewrite-order", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rewrite_order},
+    {"ws-condition", APLOG_WARNING, RP_LINT_DIRECTIVE, check_ws_condition},
+    {"ws-redirect", APLOG_WARNING, RP_LINT_DIRECTIVE, check_ws_redirect},
+    {.name = NULL},
+};

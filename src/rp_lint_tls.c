@@ -1,0 +1,213 @@
+#include "rp_lint_int.h"
+
+#include "apr_file_info.h"
+
+/* mod_ssl's settings are its own, so the directives themselves are looked for. */
+
+/* A route of the main server serves every host that may say otherwise. */
+static const server_rec *get_scope(const server_rec *s)
+{
+    return s->is_virtual ? s : NULL;
+}
+
+static bool is_said(const rp_lint_t *lint, const char *name, const char *value, const server_rec *s)
+{
+    return rp_lint_find_directive(lint, name, value, get_scope(s)) != NULL;
+}
+
+static const rp_backend_t *get_tls_backend(const rp_lint_t *lint)
+{
+    const rp_backend_t *b = lint->route->backend;
+
+    return b && b->is_tls ? b : NULL;
+}
+
+static void check_engine(rp_lint_t *lint)
+{
+    const rp_backend_t *b = get_tls_backend(lint);
+
+    if (b && !is_said(lint, "SSLProxyEngine", "on", b->server) && !is_said(lint, "TLSProxyEngine", "on", b->server)) {
+        rp_lint_say_route(lint, "the target wants TLS and SSLProxyEngine is not on here, so every request "
+                                "fails: load mod_ssl and write SSLProxyEngine On");
+    }
+}
+
+/* ---- names in certificates ---- */
+
+static bool is_preserving(const rp_lint_t *lint)
+{
+    const rp_dir_conf_t *own = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
+
+    return (lint->dir->preserve_host != RP_UNSET ? lint->dir : own)->preserve_host == RP_ON;
+}
+
+static bool has_name_check(const rp_lint_t *lint, const rp_backend_t *b)
+{
+    return is_said(lint, "SSLProxyEngine", "on", b->server) && !is_said(lint, "SSLProxyCheckPeerName", "off", b->server);
+}
+
+static bool is_address(const char *host)
+{
+    return strchr(host, ':') || host[strspn(host, "0123456789.")] == '\0';
+}
+
+static void check_address(rp_lint_t *lint)
+{
+    const rp_backend_t *b = get_tls_backend(lint);
+
+    if (b && !b->uds_path && is_address(b->host) && has_name_check(lint, b) && !is_preserving(lint)) {
+        rp_lint_say_route(lint,
+                          "the backend's certificate has to name the address %s, and few do; else each request gets 502: "
+                          "write the name that stands in it as the target's host, or SSLProxyCheckPeerName off",
+                          b->host);
+    }
+}
+
+static void check_host(rp_lint_t *lint)
+{
+    const rp_backend_t *b = get_tls_backend(lint);
+
+    if (b && is_preserving(lint) && has_name_check(lint, b)) {
+        rp_lint_say_route(lint,
+                          "with ProxyPreserveHost On the client's Host is the TLS name (SNI), too, and the backend's "
+                          "certificate has to carry it, not %s: else ProxyPreserveHost Off or SSLProxyCheckPeerName off",
+                          b->host);
+    }
+}
+
+static void check_unverified(rp_lint_t *lint)
+{
+    const rp_backend_t *b = get_tls_backend(lint);
+
+    if (b && is_said(lint, "SSLProxyEngine", "on", b->server) && !is_said(lint, "SSLProxyVerify", "require", b->server)) {
+        rp_lint_say_route(lint, "nobody looks who has signed the backend's certificate: write SSLProxyVerify require and "
+                                "SSLProxyCACertificateFile (or ...Path)");
+    }
+}
+
+static void check_ca(rp_lint_t *lint)
+{
+    if (!rp_lint_is_named(lint->d, "SSLProxyVerify") || ap_cstr_casecmp(rp_lint_get_word(lint->p, lint->d, 0), "require") ||
+        is_said(lint, "SSLProxyCACertificateFile", NULL, lint->s) ||
+        is_said(lint, "SSLProxyCACertificatePath", NULL, lint->s)) {
+        return;
+    }
+    rp_lint_say_directive(lint, "no authority is trusted here, so every backend is refused: write "
+                                "SSLProxyCACertificateFile /path/to/ca.pem, or SSLProxyCACertificatePath /etc/ssl/certs");
+}
+
+/* ---- files ---- */
+
+#define MAX_PEM (1024 * 1024)
+
+/* The file's text; NULL with *why. */
+static const char *read_text(apr_pool_t *p, const char *path, const char **why)
+{
+    apr_finfo_t info;
+    apr_file_t *file;
+    apr_size_t n = MAX_PEM;
+    char *text, reason[120];
+    apr_status_t rv = apr_stat(&info, path, APR_FINFO_TYPE | APR_FINFO_SIZE, p);
+
+    if (rv == APR_SUCCESS && info.filetype != APR_REG) {
+        *why = "it is no file";
+        return NULL;
+    }
+    rv = rv == APR_SUCCESS ? apr_file_open(&file, path, APR_FOPEN_READ, APR_OS_DEFAULT, p) : rv;
+    if (rv != APR_SUCCESS) {
+        *why = apr_pstrdup(p, apr_strerror(rv, reason, sizeof(reason)));
+        return NULL;
+    }
+    n = info.size < MAX_PEM ? (apr_size_t)info.size : MAX_PEM;
+    text = apr_pcalloc(p, n + 1);
+    apr_file_read_full(file, text, n, NULL);
+    apr_file_close(file);
+    return text;
+}
+
+static const char *judge_key(const char *text)
+{
+    if (strstr(text, "ENCRYPTED")) {
+        return "its key has a passphrase, which nobody is asked for: openssl pkey -in key.pem -out plain.pem";
+    }
+    return strstr(text, "PRIVATE KEY-----") ? NULL : "the private key is missing: put it into the same file, behind the certificate";
+}
+
+static const char *judge(const char *text, const char *directive)
+{
+    bool is_crl = ap_strcasestr(directive, "Revocation") != NULL;
+
+    if (!strstr(text, is_crl ? "-----BEGIN X509 CRL-----" : "CERTIFICATE-----")) {
+        return is_crl ? "there is no PEM list (-----BEGIN X509 CRL-----) in it: openssl crl -inform DER -in x.crl -out x.pem"
+                      : "there is no PEM certificate (-----BEGIN CERTIFICATE-----) in it: openssl x509 -inform DER -in "
+                        "x.cer -out x.pem";
+    }
+    return rp_lint_is_named(&(ap_directive_t){.directive = directive}, "SSLProxyMachineCertificateFile")
+               ? judge_key(text)
+               : NULL;
+}
+
+static void check_file(rp_lint_t *lint)
+{
+    const char *name = lint->d->directive, *text, *why = NULL;
+
+    if (ap_cstr_casecmpn(name, "SSLProxy", 8) || !rp_lint_ends_in(name, 'e') || !ap_strcasestr(name, "File") ||
+        !strcmp(rp_lint_get_word(lint->p, lint->d, 0), "")) {
+        return;
+    }
+    text = read_text(lint->p, ap_server_root_relative(lint->p, rp_lint_get_word(lint->p, lint->d, 0)), &why);
+    if (text) {
+        why = judge(text, name);
+    }
+    if (why) {
+        rp_lint_say_directive(lint, "httpd will not start, or no backend is reached: %s", why);
+    }
+}
+
+/* OpenSSL looks files up by the hash of a name: 5ed36f99.0, 5ed36f99.r0. */
+static bool is_hashed_name(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == 8 && name[8] == '.' && (apr_isdigit(name[9]) || name[9] == 'r');
+}
+
+static bool has_hashed_names(apr_pool_t *p, const char *path)
+{
+    apr_finfo_t info;
+    apr_dir_t *dir;
+    bool found = false;
+
+    if (apr_dir_open(&dir, path, p) != APR_SUCCESS) {
+        return false;
+    }
+    while (!found && apr_dir_read(&info, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+        found = is_hashed_name(info.name);
+    }
+    apr_dir_close(dir);
+    return found;
+}
+
+static void check_dir(rp_lint_t *lint)
+{
+    const char *path;
+
+    if (!rp_lint_is_named(lint->d, "SSLProxyCACertificatePath") && !rp_lint_is_named(lint->d, "SSLProxyCARevocationPath")) {
+        return;
+    }
+    path = ap_server_root_relative(lint->p, rp_lint_get_word(lint->p, lint->d, 0));
+    if (!has_hashed_names(lint->p, path)) {
+        rp_lint_say_directive(lint, "no file in it has a name like 5ed36f99.0, by which certificates are found, so none "
+                                    "is trusted: run openssl rehash %s, or name one file with SSLProxyCACertificateFile",
+                              path);
+    }
+}
+
+const rp_lint_check_t rp_lint_tls_checks[] = {
+    {"tls-engine", APLOG_WARNING, RP_LINT_ROUTE, check_engine},
+    {"tls-address", APLOG_INFO, RP_LINT_ROUTE, check_address},
+    {"tls-host", APLOG_INFO, RP_LINT_ROUTE, check_host},
+    {"tls-unverified", APLOG_INFO, RP_LINT_ROUTE, check_unverified},
+    {"tls-ca", APLOG_WARNING, RP_LINT_DIRECTIVE, check_ca},
+    {"cert-file", APLOG_WARNING, RP_LINT_DIRECTIVE, check_file},
+    {"cert-path", APLOG_WARNING, RP_LINT_DIRECTIVE, check_dir},
+    {.name = NULL},
+};

@@ -1,0 +1,272 @@
+#include "rp_lint_int.h"
+
+/* ---- the index ---- */
+
+static const char *get_key(apr_pool_t *p, const char *name)
+{
+    char *key = apr_pstrdup(p, name);
+
+    ap_str_tolower(key);
+    return key;
+}
+
+/* A balancer:// URL ends like a word. */
+static void note_balancers(rp_lint_t *lint, const char *args)
+{
+    const char *found;
+
+    for (; (found = ap_strcasestr(args, "balancer://")) != NULL; args = found + 11) {
+        size_t n = 11 + strcspn(found + 11, "/?# \t\"'>|)");
+        char *name = apr_pstrmemdup(lint->p, found, n);
+
+        ap_str_tolower(name);
+        apr_hash_set(lint->balancers, strpbrk(name, "$%") ? "*" : name, APR_HASH_KEY_STRING, "");
+    }
+}
+
+/* Where a balancer is only defined or its answers are mapped, it is not used. */
+static bool leads_somewhere(const ap_directive_t *d)
+{
+    static const char *const others[] = {"<Proxy", "<RevProxy", "ProxySet", "RevProxySet", "BalancerMember",
+                                         "RevBalancerMember", "ProxyPassReverse", "RevProxyPassReverse"};
+    size_t i;
+
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (rp_lint_is_named(d, others[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void index_directives(rp_lint_t *lint, const ap_directive_t *d)
+{
+    for (; d; d = d->next) {
+        const char *key = get_key(lint->p, d->directive);
+        apr_array_header_t *list = apr_hash_get(lint->directives, key, APR_HASH_KEY_STRING);
+
+        if (!list) {
+            list = apr_array_make(lint->p, 4, sizeof(const ap_directive_t *));
+            apr_hash_set(lint->directives, key, APR_HASH_KEY_STRING, list);
+        }
+        APR_ARRAY_PUSH(list, const ap_directive_t *) = d;
+        if (leads_somewhere(d)) {
+            note_balancers(lint, d->args);
+        }
+        index_directives(lint, d->first_child);
+    }
+}
+
+static const char *get_host_key(apr_pool_t *p, const char *file, unsigned line)
+{
+    return apr_psprintf(p, "%u:%s", line, file);
+}
+
+void rp_lint_index_tree(rp_lint_t *lint)
+{
+    server_rec *s;
+
+    lint->directives = apr_hash_make(lint->p);
+    lint->balancers = apr_hash_make(lint->p);
+    lint->hosts = apr_hash_make(lint->p);
+    for (s = lint->main->next; s; s = s->next) {
+        if (s->defn_name) {
+            apr_hash_set(lint->hosts, get_host_key(lint->p, s->defn_name, s->defn_line_number), APR_HASH_KEY_STRING, s);
+        }
+    }
+    index_directives(lint, ap_conftree);
+}
+
+/* ---- asking it ---- */
+
+const apr_array_header_t *rp_lint_get_directives(const rp_lint_t *lint, const char *name)
+{
+    static const apr_array_header_t none = {NULL, sizeof(const ap_directive_t *), 0, 0, NULL};
+    const apr_array_header_t *list = apr_hash_get(lint->directives, get_key(lint->p, name), APR_HASH_KEY_STRING);
+
+    return list ? list : &none;
+}
+
+server_rec *rp_lint_get_host(const rp_lint_t *lint, const ap_directive_t *d)
+{
+    server_rec *s;
+
+    while (d && ap_cstr_casecmp(d->directive, "<VirtualHost")) {
+        d = d->parent;
+    }
+    s = d ? apr_hash_get(lint->hosts, get_host_key(lint->p, d->filename, (unsigned)d->line_num), APR_HASH_KEY_STRING) : NULL;
+    return s ? s : lint->main;
+}
+
+const ap_directive_t *rp_lint_find_directive(const rp_lint_t *lint, const char *name, const char *value,
+                                             const server_rec *s)
+{
+    const apr_array_header_t *list = rp_lint_get_directives(lint, name);
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        const ap_directive_t *d = APR_ARRAY_IDX(list, i, const ap_directive_t *);
+        const server_rec *host = s ? rp_lint_get_host(lint, d) : NULL;
+
+        if ((!s || host == s || host == lint->main) &&
+            (!value || !ap_cstr_casecmp(rp_lint_get_word(lint->p, d, 0), value))) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+const char *rp_lint_get_word(apr_pool_t *p, const ap_directive_t *d, int n)
+{
+    const char *args = d->args;
+    const char *word = ap_getword_conf(p, &args);
+
+    while (n-- > 0) {
+        word = ap_getword_conf(p, &args);
+    }
+    return word;
+}
+
+bool rp_lint_is_named(const ap_directive_t *d, const char *name)
+{
+    return !ap_cstr_casecmp(d->directive, name);
+}
+
+/* ---- mod_proxy is there, too ---- */
+
+static bool is_plain_pass(const ap_directive_t *d)
+{
+    return rp_lint_is_named(d, "ProxyPass") || rp_lint_is_named(d, "ProxyPassMatch");
+}
+
+/* Has the line a target that mod_proxy_http would have to serve? */
+static bool has_http_target(const ap_directive_t *d)
+{
+    return ap_strcasestr(d->args, "http://") || ap_strcasestr(d->args, "https://");
+}
+
+static void check_no_http(rp_lint_t *lint)
+{
+    if (is_plain_pass(lint->d) && has_http_target(lint->d) && rp_conf_has_module("mod_proxy.c") &&
+        !rp_conf_has_module("mod_proxy_http.c")) {
+        rp_lint_say_directive(lint, "mod_proxy is loaded, so this line is its own, and without mod_proxy_http every request "
+                                    "gets 500: unload mod_proxy (a2dismod proxy), or write Rev%s",
+                              lint->d->directive);
+    }
+}
+
+static bool has_own_route(const rp_lint_t *lint)
+{
+    static const char *const names[] = {"RevProxyPass", "RevProxyPassMatch", "RevProxySet", "<RevProxy",
+                                        "RevBalancerMember"};
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (rp_lint_get_directives(lint, names[i])->nelts > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_beside(rp_lint_t *lint)
+{
+    const ap_directive_t *d = rp_lint_find_directive(lint, "ProxyPass", NULL, NULL);
+
+    if (d && rp_conf_has_module("mod_proxy.c") && rp_conf_has_module("mod_proxy_http.c") && !has_own_route(lint)) {
+        rp_lint_say(lint, d->filename, d->line_num,
+                    "%s %s: mod_proxy is loaded, so this line and all like it are its own, and mod_revproxy has nothing to "
+                    "do: unload mod_proxy and mod_proxy_http, or write Rev%s",
+                    d->directive, d->args, d->directive);
+    }
+}
+
+/* ---- access ---- */
+
+/* Does one of these lines keep anybody out? */
+static bool has_guard(const ap_directive_t *d)
+{
+    for (; d; d = d->next) {
+        if (rp_lint_is_named(d, "Require") && ap_cstr_casecmpn(d->args, "all granted", 11)) {
+            return true;
+        }
+        if (rp_lint_is_named(d, "Deny") || rp_lint_is_named(d, "SSLRequire") ||
+            (rp_lint_is_named(d, "SSLVerifyClient") && !ap_cstr_casecmp(d->args, "require"))) {
+            return true;
+        }
+        if (has_guard(d->first_child)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Settings of one place may be spread over several sections. */
+static bool is_guarded(const rp_lint_t *lint, const ap_directive_t *section)
+{
+    const apr_array_header_t *all = rp_lint_get_directives(lint, section->directive);
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        const ap_directive_t *other = APR_ARRAY_IDX(all, i, const ap_directive_t *);
+
+        if (!strcmp(other->args, section->args) && has_guard(other->first_child)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_manager(rp_lint_t *lint)
+{
+    const ap_directive_t *section = lint->d->parent;
+    const char *handler;
+
+    if (!rp_lint_is_named(lint->d, "SetHandler")) {
+        return;
+    }
+    handler = rp_lint_get_word(lint->p, lint->d, 0);
+    if (ap_cstr_casecmp(handler, "balancer-manager") && ap_cstr_casecmp(handler, "revproxy-balancer-manager")) {
+        return;
+    }
+    if (!section || rp_lint_is_named(section, "<VirtualHost") || !is_guarded(lint, section)) {
+        rp_lint_say_directive(lint, "everybody may look at the balancers and change them: add Require local, or Require ip "
+                                    "10.0.0.0/8, to its <Location>");
+    }
+}
+
+/* ---- what is carried over from mod_proxy ---- */
+
+static void check_env(rp_lint_t *lint)
+{
+    static const char *const names[] = {"proxy-nokeepalive", "proxy-initial-not-pooled", "force-proxy-request-1.0"};
+    size_t i;
+
+    if (!rp_lint_is_named(lint->d, "SetEnv")) {
+        return;
+    }
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (!ap_cstr_casecmp(rp_lint_get_word(lint->p, lint->d, 0), names[i])) {
+            rp_lint_say_directive(lint, "costs a new connection for each request%s; a kept connection that the backend has "
+                                        "closed is noticed and the request sent again where that is safe: leave it out",
+                                  i == 1 ? " that is a client's first" : "");
+        }
+    }
+}
+
+static void check_error_override(rp_lint_t *lint)
+{
+    if (rp_lint_is_named(lint->d, "ProxyErrorOverride") && !ap_cstr_casecmp(lint->d->args, "on")) {
+        rp_lint_say_directive(lint, "the backend's own answers of 400 and above, an API's JSON and login pages with 401 "
+                                    "among them, are replaced: name the statuses, as in ProxyErrorOverride On 502 503 504");
+    }
+}
+
+const rp_lint_check_t rp_lint_tree_checks[] = {
+    {"no-http", APLOG_WARNING, RP_LINT_DIRECTIVE, check_no_http},
+    {"beside", APLOG_WARNING, RP_LINT_WHOLE, check_beside},
+    {"manager", APLOG_WARNING, RP_LINT_DIRECTIVE, check_manager},
+    {"env", APLOG_INFO, RP_LINT_DIRECTIVE, check_env},
+    {"error-override", APLOG_INFO, RP_LINT_DIRECTIVE, check_error_override},
+    {.name = NULL},
+};

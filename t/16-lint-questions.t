@@ -1,0 +1,454 @@
+# What people ask why it does not work: each configuration as they wrote it (host names and comments
+# apart), and what configtest has to say: the line, what is wrong, what to write instead. Nothing else may be
+# said at the level of warnings.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use RevProxy;
+
+plan skip_all => 'mod_proxy has no such reports' if front() eq 'mod_proxy';
+
+my ($cert, $key) = RevProxy->certificate('backend.example.com');
+my $cert_text = RevProxy::slurp($cert);
+my $key_text  = RevProxy::slurp($key);
+
+# [question, { modules, files, level }, configuration, line, what is said]
+my @questions = (
+    # --- order
+    [ 'API behind the catch-all', {}, <<'EOT', 3, qr{ProxyPass /api http://localhost:8000: never used: ProxyPass / http://localhost:3000/ \(\S+:1\) comes first.*put the longer path before it.*\[shadow\]} ],
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+ProxyPass /api http://localhost:8000
+ProxyPassReverse /api http://localhost:8000
+EOT
+    [ 'static files excluded too late', {}, <<'EOT', 3, qr{ProxyPass /static !: never used: .*put the longer path before it} ],
+ProxyPass / http://127.0.0.1:8000/
+ProxyPassReverse / http://127.0.0.1:8000/
+ProxyPass /static !
+EOT
+    [ "Let's Encrypt's challenge goes to the application", {}, <<'EOT', 4, qr{ProxyPass /\.well-known/acme-challenge !: never used: .*put the longer path before it} ],
+<VirtualHost *:80>
+    ServerName www.example.org
+    ProxyPass / http://localhost:8080/
+    ProxyPass /.well-known/acme-challenge !
+    ProxyPassReverse / http://localhost:8080/
+</VirtualHost>
+EOT
+    [ 'exclusion beside a Location', {}, <<'EOT', 1, qr{ProxyPass /static !: never used: .*a <Location>'s route comes before those of the server: put this one into a <Location> behind} ],
+ProxyPass /static !
+<Location />
+    ProxyPass http://127.0.0.1:8000/
+    ProxyPassReverse http://127.0.0.1:8000/
+</Location>
+EOT
+    [ 'longer Location first', {}, <<'EOT', 2, qr{ProxyPass /app/api http://localhost:9000/api: never used: <Location /app> \(\S+:6\) comes later.*put the longer path behind it.*\[location-shadow\]} ],
+<Location /app/api>
+    ProxyPass http://localhost:9000/api
+    ProxyPassReverse http://localhost:9000/api
+</Location>
+<Location /app>
+    ProxyPass http://localhost:8080/app
+    ProxyPassReverse http://localhost:8080/app
+</Location>
+EOT
+    [ 'two backends for one path', {}, <<'EOT', 2, qr{never used: .*for several backends of one path write a balancer} ],
+ProxyPass /app http://10.0.0.1:8080/app
+ProxyPass /app http://10.0.0.2:8080/app
+ProxyPassReverse /app http://10.0.0.1:8080/app
+ProxyPassReverse /app http://10.0.0.2:8080/app
+EOT
+    [ 'the main server takes what a virtual host has', {}, <<'EOT', 5, qr{never used: .*it is the main server's: write ProxyPassInherit Off here} ],
+ProxyPass / http://127.0.0.1:8080/
+ProxyPassReverse / http://127.0.0.1:8080/
+<VirtualHost *:80>
+    ServerName git.example.com
+    ProxyPass / http://127.0.0.1:3000/
+    ProxyPassReverse / http://127.0.0.1:3000/
+</VirtualHost>
+EOT
+    [ 'WebSocket path behind the catch-all (Cockpit, Rocket.Chat)', {}, <<'EOT', 3, qr{ProxyPass /websocket ws://127.0.0.1:3000/websocket: never used: .*put the longer path before it} ],
+ProxyPass / http://127.0.0.1:3000/
+ProxyPassReverse / http://127.0.0.1:3000/
+ProxyPass /websocket ws://127.0.0.1:3000/websocket
+EOT
+    [ 'a ws catch-all, then pages elsewhere', {}, <<'EOT', 2, qr{takes ordinary requests, too; write ProxyWebsocketFallbackToProxyHttp Off.*\[ws-takes-all\]} ],
+ProxyPass / ws://127.0.0.1:8081/
+ProxyPass / http://127.0.0.1:8080/
+ProxyPassReverse / http://127.0.0.1:8080/
+EOT
+
+    # --- slashes
+    [ 'slash at the path only', {}, <<'EOT', 1, qr{/app/x becomes http://127.0.0.1:8080/appx: end both in / or neither.*\[slash\]} ],
+ProxyPass /app/ http://127.0.0.1:8080/app
+ProxyPassReverse /app http://127.0.0.1:8080/app
+EOT
+    [ 'slash at the target only', {}, <<'EOT', 1, qr{a request for /jenkins/x is sent for //x there: end both in / or neither} ],
+ProxyPass /jenkins http://localhost:8080/jenkins/
+ProxyPassReverse /jenkins http://localhost:8080/jenkins
+EOT
+    [ 'no slash behind the port: "DNS lookup failure for: localhost:8080app"', {}, <<'EOT', 1, qr{lets clients choose the host: write http://localhost:8080/} ],
+ProxyPass / http://localhost:8080
+ProxyPassReverse / http://localhost:8080/
+EOT
+    [ 'slash mismatch in ProxyPassReverse: redirects to /applogin', {}, <<'EOT', 2, qr{a redirect to http://localhost:8080/x becomes /appx: end both in / or neither.*\[reverse-slash\]} ],
+ProxyPass /app/ http://localhost:8080/
+ProxyPassReverse /app http://localhost:8080/
+EOT
+    [ 'a unix socket (gunicorn)', {}, <<'EOT', 1, qr{becomes the host of .*write unix:/run/gunicorn.sock\|http://localhost/} ],
+ProxyPass / unix:/run/gunicorn.sock|http://localhost
+EOT
+
+    # --- redirects
+    [ 'ProxyPassReverse of another port', {}, <<'EOT', 2, qr{no target begins so, and http://localhost:3000/ \(\S+:1\) is not mapped back.*write ProxyPassReverse / http://localhost:3000/ \[reverse-target\]} ],
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:8080/
+EOT
+    [ 'ProxyPassReverse with the public name', {}, <<'EOT', 4, qr{no target begins so, and http://10.0.0.7:8080/ \(\S+:3\) is not mapped back} ],
+<VirtualHost *:80>
+    ServerName www.example.com
+    ProxyPass / http://10.0.0.7:8080/
+    ProxyPassReverse / http://www.example.com/
+</VirtualHost>
+EOT
+    [ 'redirects to /app/app', {}, <<'EOT', 2, qr{a redirect to http://localhost:8080/app/ becomes /app/, and this target is public as / .*write ProxyPassReverse / http://localhost:8080/app/ \[reverse-path\]} ],
+ProxyPass / http://localhost:8080/app/
+ProxyPassReverse / http://localhost:8080/
+EOT
+    [ 'ProxyPassReverse as a regular expression', {}, <<'EOT', 2, qr{it takes no regular expressions and no \$1.*\[reverse-regex\]} ],
+ProxyPassMatch ^/app/(.*)$ http://localhost:8080/$1
+ProxyPassReverse ^/app/(.*)$ http://localhost:8080/$1
+EOT
+    [ 'no ProxyPassReverse at all', { level => 'info' }, <<'EOT', 1, qr{redirects of the backend reach clients as they are; to map them write ProxyPassReverse /app http://localhost:8080/app \[reverse\]} ],
+ProxyPass /app http://localhost:8080/app
+EOT
+    [ 'a leftover ProxyPassReverse', { level => 'info' }, <<'EOT', 3, qr{no target begins so; right only if a backend calls itself that.*\[reverse-unused\]} ],
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+ProxyPassReverse / http://oldhost.example.com:9090/
+EOT
+    [ 'cookie path the wrong way round: login does not last', {}, <<'EOT', 3, qr{the backend's path comes first, so no cookie is changed: write ProxyPassReverseCookiePath /app / \[cookie-path\]} ],
+ProxyPass / http://localhost:8080/app/
+ProxyPassReverse / http://localhost:8080/app/
+ProxyPassReverseCookiePath / /app
+EOT
+    [ 'cookie domain as a URL', {}, <<'EOT', 3, qr{a cookie's domain has neither scheme nor port: write the names alone.*\[cookie-domain\]} ],
+ProxyPass / http://10.0.0.3:8080/
+ProxyPassReverse / http://10.0.0.3:8080/
+ProxyPassReverseCookieDomain http://backend.example.com:8080 www.example.com
+EOT
+
+    # --- paths and targets
+    [ 'a regular expression in ProxyPass', {}, <<'EOT', 1, qr{compares its path letter by letter, and this is a regular expression: write ProxyPassMatch \[path\]} ],
+ProxyPass ^/app/(.*)$ http://localhost:8080/app/$1
+EOT
+    [ 'a star in ProxyPass', {}, <<'EOT', 1, qr{the \* is compared as a letter.*write it without \[path\]} ],
+ProxyPass /images/* http://10.0.0.9/images/*
+EOT
+    [ 'LocationMatch with ProxyPass', {}, <<'EOT', 2, qr{the section's path is a regular expression.*write ProxyPassMatch} ],
+<LocationMatch "^/(api|auth)/">
+    ProxyPass http://localhost:9000/
+</LocationMatch>
+EOT
+    [ 'ProxyPassMatch that doubles the path', {}, <<'EOT', 1, qr{/app/x is sent for /app/app/x: write http://localhost:8080, or use \$1 \[match-append\]} ],
+ProxyPassMatch ^/app http://localhost:8080/app
+ProxyPassReverse /app http://localhost:8080/app
+EOT
+    [ 'ProxyPassMatch lets clients choose the host', {}, <<'EOT', 1, qr{it can choose the host: put a / before \$1 \[host-append\]} ],
+ProxyPassMatch ^/(.*)$ http://localhost:3000$1
+EOT
+    [ 'the first URL parameter is fixed', {}, <<'EOT', 1, qr{sent as %3F.*use RewriteRule with \[P\] to add a query \[query\]} ],
+ProxyPass /search http://solr.example.com:8983/solr/select?wt=json
+EOT
+    [ 'a semicolon from nginx', {}, <<'EOT', 1, qr{the ; becomes part of every path that is sent: remove it \[typo\]}, qr{\[slash\]} ],
+ProxyPass / http://127.0.0.1:3000/;
+EOT
+    [ 'the scheme twice', {}, <<'EOT', 1, qr{a : is missing, or the URL has its scheme twice \[typo\]}, qr{resolve} ],
+ProxyPass / http://http//localhost:8080/
+EOT
+    [ 'plain HTTP to a TLS port: "The plain HTTP request was sent to HTTPS port"', {}, <<'EOT', 1, qr{port 8443 usually speaks TLS.*write https:// \(and SSLProxyEngine On\) \[port\]} ],
+ProxyPass / http://10.0.0.4:8443/
+ProxyPassReverse / http://10.0.0.4:8443/
+EOT
+    [ 'the server itself: "server reached MaxRequestWorkers"', {}, <<'EOT', 3, qr{a loop: this httpd itself listens at localhost:%%PORT%%.*write the backend's own port \[loop\]} ],
+<VirtualHost *:%%PORT%%>
+    ServerName app.example.com
+    ProxyPass / http://localhost:%%PORT%%/
+    ProxyPassReverse / http://localhost:%%PORT%%/
+</VirtualHost>
+EOT
+    [ 'its own public name', {}, <<'EOT', 3, qr{a loop: .*\[loop\]} ],
+<VirtualHost *:%%PORT%%>
+    ServerName app.example.com
+    ProxyPass /app http://app.example.com:%%PORT%%/app
+    ProxyPassReverse /app http://app.example.com:%%PORT%%/app
+</VirtualHost>
+EOT
+    [ 'a name that does not resolve (containers)', { resolve => 1 }, <<'EOT', 1, qr{the name web-app.invalid does not resolve .*requests get 502 \(RP0101\).*\[resolve\]} ],
+ProxyPass / http://web-app.invalid:8080/
+ProxyPassReverse / http://web-app.invalid:8080/
+EOT
+
+    # --- TLS
+    [ 'SSLProxyEngine is missing', { modules => ['ssl'] }, <<'EOT', 1, qr{load mod_ssl and write SSLProxyEngine On \[tls-engine\]} ],
+ProxyPass /grafana https://grafana.example.com/grafana
+ProxyPassReverse /grafana https://grafana.example.com/grafana
+EOT
+    [ 'SSLProxyEngine in the other virtual host', { modules => ['ssl'] }, <<'EOT', 2, qr{SSLProxyEngine is not on here.*\[tls-engine\]} ],
+<VirtualHost *:80>
+    ProxyPass / https://10.0.0.8/
+    ProxyPassReverse / https://10.0.0.8/
+</VirtualHost>
+<VirtualHost *:8080>
+    SSLProxyEngine On
+</VirtualHost>
+EOT
+    [ 'SSLProxyVerify without a CA: every request 502', { modules => ['ssl'] }, <<'EOT', 2, qr{no authority is trusted here.*write SSLProxyCACertificateFile.*\[tls-ca\]} ],
+SSLProxyEngine On
+SSLProxyVerify require
+ProxyPass / https://backend.example.com/
+ProxyPassReverse / https://backend.example.com/
+EOT
+    [ 'https to an address: AH02411', { modules => ['ssl'], level => 'info' }, <<'EOT', 2, qr{certificate has to name the address 192\.168\.1\.10, .*write the name that stands in it as the target's host, or SSLProxyCheckPeerName off \[tls-address\]} ],
+SSLProxyEngine On
+ProxyPass / https://192.168.1.10/
+ProxyPassReverse / https://192.168.1.10/
+EOT
+    [ 'ProxyPreserveHost and the wrong certificate', { modules => ['ssl'], level => 'info' }, <<'EOT', 3, qr{the client's Host is the TLS name \(SNI\), too.*else ProxyPreserveHost Off or SSLProxyCheckPeerName off \[tls-host\]} ],
+SSLProxyEngine On
+ProxyPreserveHost On
+ProxyPass / https://backend.example.com/
+ProxyPassReverse / https://backend.example.com/
+EOT
+    [ 'nobody verifies the backend (most recipes)', { modules => ['ssl'], level => 'info' }, <<'EOT', 5, qr{nobody looks who has signed.*write SSLProxyVerify require.*\[tls-unverified\]} ],
+SSLProxyEngine On
+SSLProxyVerify none
+SSLProxyCheckPeerName off
+SSLProxyCheckPeerCN off
+ProxyPass / https://10.0.0.5:8443/
+ProxyPassReverse / https://10.0.0.5:8443/
+EOT
+    [ 'a CA file in DER', { modules => ['ssl'], files => { 'conf/ca.cer' => "0\202\3\1junk\n" } }, <<'EOT', 2, qr{no PEM certificate.*openssl x509 -inform DER.*\[cert-file\]} ],
+SSLProxyEngine On
+SSLProxyCACertificateFile %%DIR%%/conf/ca.cer
+EOT
+    [ 'a client certificate without its key', { modules => ['ssl'], files => { 'conf/client.pem' => $cert_text } }, <<'EOT', 2, qr{the private key is missing: put it into the same file.*\[cert-file\]} ],
+SSLProxyEngine On
+SSLProxyMachineCertificateFile %%DIR%%/conf/client.pem
+EOT
+    [ 'a client key with a passphrase', { modules => ['ssl'], files => { 'conf/client.pem' => "$cert_text-----BEGIN ENCRYPTED PRIVATE KEY-----\nx\n-----END ENCRYPTED PRIVATE KEY-----\n" } }, <<'EOT', 2, qr{its key has a passphrase.*openssl pkey.*\[cert-file\]} ],
+SSLProxyEngine On
+SSLProxyMachineCertificateFile %%DIR%%/conf/client.pem
+EOT
+    [ 'certificates copied into the path without hashes', { modules => ['ssl'], files => { 'conf/ca/backend.pem' => $cert_text } }, <<'EOT', 3, qr{no file in it has a name like 5ed36f99\.0.*run openssl rehash .*\[cert-path\]} ],
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCACertificatePath %%DIR%%/conf/ca
+ProxyPass / https://backend.example.com/
+ProxyPassReverse / https://backend.example.com/
+EOT
+    [ 'X-Forwarded-Proto is missing: redirect loops, http:// links', { modules => ['ssl'], level => 'info', files => { 'conf/c.pem' => $cert_text, 'conf/k.pem' => $key_text } }, <<'EOT', 3, qr{may build http:// links or redirect without end: write RequestHeader set X-Forwarded-Proto https \[forwarded-proto\]} ],
+<VirtualHost *:443>
+    ServerName www.example.com
+    SSLEngine on
+    SSLCertificateFile %%DIR%%/conf/c.pem
+    SSLCertificateKeyFile %%DIR%%/conf/k.pem
+    ProxyPass / http://127.0.0.1:8080/
+    ProxyPassReverse / http://127.0.0.1:8080/
+</VirtualHost>
+EOT
+
+    # --- balancers
+    [ 'a pool under another name', { modules => ['slotmem_shm'] }, <<'EOT', 5, qr{balancer://my-cluster has no members, so every request for it gets 503: add BalancerMember lines; names are compared.*\[group-empty\]}, qr{mycluster is never used} ],
+<Proxy balancer://mycluster>
+    BalancerMember http://10.0.0.1:8080
+    BalancerMember http://10.0.0.2:8080
+</Proxy>
+ProxyPass / balancer://my-cluster/
+ProxyPassReverse / balancer://my-cluster/
+EOT
+    [ 'a pool that nothing leads to', { modules => ['slotmem_shm'] }, <<'EOT', 1, qr{balancer://old is never used: write ProxyPass / balancer://old/, or remove it \[group-unused\]} ],
+<Proxy balancer://old>
+    BalancerMember http://10.0.0.1:8080
+</Proxy>
+ProxyPass / http://10.0.0.2:8080/
+ProxyPassReverse / http://10.0.0.2:8080/
+EOT
+    [ 'a member twice, for a larger share', { modules => ['slotmem_shm'] }, <<'EOT', 3, qr{is a member of balancer://c already: this line has no effect; for a larger share write loadfactor=2 \[member-double\]} ],
+<Proxy balancer://c>
+    BalancerMember http://10.0.0.1:8080
+    BalancerMember http://10.0.0.1:8080
+    BalancerMember http://10.0.0.2:8080
+</Proxy>
+ProxyPass / balancer://c/
+ProxyPassReverse / balancer://c/
+EOT
+    [ 'a member with a slash', { modules => ['slotmem_shm'] }, <<'EOT', 2, qr{so /x becomes //x there: write it without \[member-slash\]} ],
+<Proxy balancer://c>
+    BalancerMember http://10.0.0.1:8080/
+    BalancerMember http://10.0.0.2:8080
+</Proxy>
+ProxyPass / balancer://c/
+ProxyPassReverse / balancer://c/
+EOT
+    [ 'sticky sessions that do not stick', { modules => ['slotmem_shm'] }, <<'EOT', 1, qr{has stickysession=JSESSIONID, but no member has a route=.*give each member one, or write stickycookie=NAME \[sticky-route\]} ],
+<Proxy balancer://tomcat>
+    BalancerMember http://10.0.0.1:8080
+    BalancerMember http://10.0.0.2:8080
+    ProxySet stickysession=JSESSIONID
+</Proxy>
+ProxyPass / balancer://tomcat/
+ProxyPassReverse / balancer://tomcat/
+EOT
+    [ 'the same route twice', { modules => ['slotmem_shm'] }, <<'EOT', 3, qr{has route=node1 as http://10\.0\.0\.1:8080 .*give it a name of its own \[member-route\]} ],
+<Proxy balancer://tomcat>
+    BalancerMember http://10.0.0.1:8080 route=node1
+    BalancerMember http://10.0.0.2:8080 route=node1
+    ProxySet stickysession=JSESSIONID
+</Proxy>
+ProxyPass / balancer://tomcat/
+ProxyPassReverse / balancer://tomcat/
+EOT
+    [ 'redirect= to nobody', { modules => ['slotmem_shm'] }, <<'EOT', 2, qr{has redirect=node3, and no member has this route=.*write the route= of another member \[redirect\]} ],
+<Proxy balancer://tomcat>
+    BalancerMember http://10.0.0.1:8080 route=node1 redirect=node3
+    BalancerMember http://10.0.0.2:8080 route=node2
+    ProxySet stickysession=JSESSIONID
+</Proxy>
+ProxyPass / balancer://tomcat/
+ProxyPassReverse / balancer://tomcat/
+EOT
+    [ 'timeout of the balancer', { modules => ['slotmem_shm'], level => 'info' }, <<'EOT', 1, qr{is how long requests wait when no member is usable; .*write timeout= behind BalancerMember, or ProxyTimeout \[group-timeout\]} ],
+<Proxy balancer://c>
+    BalancerMember http://10.0.0.1:8080
+    BalancerMember http://10.0.0.2:8080
+</Proxy>
+ProxyPass / balancer://c/ timeout=600
+ProxyPassReverse / balancer://c/
+EOT
+    [ 'members lost to the main server\'s pool', { modules => ['slotmem_shm'] }, <<'EOT', 6, qr{has the members that the main server gives it .*choose another name, or write ProxyPassInherit Off and BalancerInherit Off \[group-hidden\]} ],
+<Proxy balancer://c>
+    BalancerMember http://10.0.0.1:8080
+</Proxy>
+ProxyPass /main balancer://c
+<VirtualHost *:80>
+    <Proxy balancer://c>
+        BalancerMember http://10.0.0.2:8080
+    </Proxy>
+    ProxyPass / balancer://c/
+    ProxyPassReverse / balancer://c/
+</VirtualHost>
+EOT
+    [ 'the manager for everybody', { modules => ['slotmem_shm'] }, <<'EOT', 2, qr{everybody may look at the balancers and change them: add Require local.*\[manager\]} ],
+<Location /balancer-manager>
+    SetHandler balancer-manager
+    Require all granted
+</Location>
+EOT
+
+    # --- rewrite rules
+    [ 'RewriteEngine is not inherited', { modules => ['rewrite'] }, <<'EOT', 4, qr{never used: write RewriteEngine On in this server, too.*\[rewrite-off\]} ],
+RewriteEngine On
+<VirtualHost *:80>
+    ServerName app.example.com
+    RewriteRule ^/(.*)$ http://localhost:3000/$1 [P,L]
+</VirtualHost>
+EOT
+    [ '[P] lets clients choose the host', { modules => ['rewrite'] }, <<'EOT', 2, qr{appended to the host name, so it can choose the host: put a / before \$1 \[rewrite-host\]} ],
+RewriteEngine On
+RewriteRule ^/(.*) http://localhost:3000$1 [P]
+EOT
+    [ 'the WebSocket rule behind the catch-all rule', { modules => ['rewrite'] }, <<'EOT', 4, qr{never used: RewriteRule \S+ \S+ \[P\] \(\S+:2\) comes first and takes all requests; put this rule and its RewriteConds before it \[rewrite-order\]} ],
+RewriteEngine On
+RewriteRule ^/(.*)$ http://localhost:3000/$1 [P]
+RewriteCond %{HTTP:Upgrade} websocket [NC]
+RewriteRule ^/(.*)$ ws://localhost:3000/$1 [P]
+EOT
+    [ 'works in Chrome, not in Firefox', { modules => ['rewrite'] }, <<'EOT', 3, qr{Firefox sends 'Connection: keep-alive, Upgrade'.*write RewriteCond %\{HTTP:Connection\} upgrade \[NC\] \[ws-condition\]} ],
+RewriteEngine On
+RewriteCond %{HTTP:Upgrade} websocket [NC]
+RewriteCond %{HTTP:Connection} ^Upgrade$ [NC]
+RewriteRule .* ws://localhost:3000%{REQUEST_URI} [P]
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'WebSocket in capitals', { modules => ['rewrite'] }, <<'EOT', 2, qr{in small letters, which this does not match: write RewriteCond %\{HTTP:Upgrade\} websocket \[NC\]} ],
+RewriteEngine On
+RewriteCond %{HTTP:Upgrade} =WebSocket
+RewriteRule /(.*) ws://localhost:9001/$1 [P,L]
+EOT
+    [ '[P] forgotten', { modules => ['rewrite'] }, <<'EOT', 3, qr{without \[P\] this is a redirect, which browsers do not follow for a WebSocket: write \[P,L\] \[ws-redirect\]} ],
+RewriteEngine On
+RewriteCond %{HTTP:Upgrade} websocket [NC]
+RewriteRule /(.*) ws://localhost:9001/$1 [L]
+EOT
+
+    # --- parameters and folklore
+    [ 'a timeout in milliseconds', {}, <<'EOT', 1, qr{timeout=60000 is 16 hours, a bare number counts in seconds: write timeout=60000ms.*\[unit\]} ],
+ProxyPass / http://localhost:3000/ timeout=60000
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'a timeout that no client waits for', { level => 'info' }, <<'EOT', 1, qr{timeout= is 3600 seconds, and clients give up after 300.*for idle WebSockets write RevProxyTunnelIdle \[patience\]} ],
+ProxyPass / http://localhost:3000/ timeout=3600
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'retry=0', { level => 'info' }, <<'EOT', 1, qr{retry=0 was the cure for a minute of 503.*leave it out \[retry\]} ],
+ProxyPass / http://localhost:3000/ retry=0
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'disablereuse=On', { level => 'info' }, <<'EOT', 1, qr{disablereuse=On costs a new connection for each request.*leave it out \[reuse\]} ],
+ProxyPass / http://localhost:3000/ disablereuse=On
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'proxy-initial-not-pooled', { modules => ['env'], level => 'info' }, <<'EOT', 1, qr{costs a new connection for each request that is a client's first.*leave it out \[env\]} ],
+SetEnv proxy-initial-not-pooled 1
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'an API whose errors are replaced', { level => 'info' }, <<'EOT', 1, qr{an API's JSON and login pages with 401 among them, are replaced: name the statuses, as in ProxyErrorOverride On 502 503 504 \[error-override\]} ],
+ProxyErrorOverride On
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'encoded slashes give 404', { level => 'info' }, <<'EOT', 1, qr{httpd answers 404 to such requests before: write AllowEncodedSlashes NoDecode in this server \[encoded-slashes\]} ],
+ProxyPass / http://localhost:8008/ nocanon
+ProxyPassReverse / http://localhost:8008/
+EOT
+    [ 'smax above max', {}, <<'EOT', 1, qr{smax=50 is more than max=20.*write smax=20 or less \[limits\]} ],
+ProxyPass / http://localhost:3000/ max=20 smax=50
+ProxyPassReverse / http://localhost:3000/
+EOT
+
+    # --- modules
+    [ 'mod_proxy is still loaded, mod_proxy_http is not', { modules => ['proxy'] }, <<'EOT', 1, qr{without mod_proxy_http every request gets 500: unload mod_proxy \(a2dismod proxy\), or write RevProxyPass \[no-http\]} ],
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'mod_proxy is still loaded', { modules => [qw(proxy proxy_http)] }, <<'EOT', 1, qr{mod_revproxy has nothing to do: unload mod_proxy and mod_proxy_http, or write RevProxyPass \[beside\]} ],
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+EOT
+);
+
+for my $question (@questions) {
+    my ($name, $opt, $config, $line, @words) = @$question;
+    my ($ok, $output) = RevProxy->configtest(
+        modules => $opt->{modules} || [], files => $opt->{files} || {},
+        config => $config . ($opt->{resolve} ? '' : "RevProxyLint -resolve\n"),
+    );
+    my $level  = $opt->{level} || 'warn';
+    my ($port) = $output =~ /listens at \S+:(\d+)/;
+    my @lint   = grep {/ lint: /} split /\n/, $output;
+    my @hits   = grep {
+        my $words = $words[0] =~ s/%%PORT%%/$port\/\/0/er;
+        /:$level\]/ && /lint: \S+test\.conf:$line: / && /$words/
+    } @lint;
+    my @others = grep { my $said = $_; /:warn\]/ && !grep { $said =~ $_ } @words } @lint;
+    @others = () if $words[0] =~ /%%PORT/;
+    ok $ok && @hits == 1 && !@others, $name or diag $output;
+}
+
+cmp_ok scalar(@questions), '>=', 40, 'questions';
+
+done_testing;
