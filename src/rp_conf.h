@@ -317,14 +317,14 @@ rp_backend_t *rp_conf_get_backend(int id);
 /* The groups of all servers, each once. Valid after post_config; NULL before. */
 const apr_array_header_t *rp_conf_get_groups(void); /* rp_group_t * */
 
-/* Members of a group, i: 0..count-1. Valid after post_config. A count only grows. */
+/* Members of a group, i: 0..count-1. A count only grows; before post_config it is the configuration's. */
 static inline int rp_conf_count_members(const rp_group_t *group)
 {
-    return __atomic_load_n(&group->roster->count, __ATOMIC_ACQUIRE);
+    return group->roster ? __atomic_load_n(&group->roster->count, __ATOMIC_ACQUIRE) : group->members->nelts;
 }
 static inline rp_backend_t *rp_conf_get_member(const rp_group_t *group, int i)
 {
-    return group->roster->members[i];
+    return group->roster ? group->roster->members[i] : APR_ARRAY_IDX(group->members, i, rp_backend_t *);
 }
 /* The member of a group that a URL names, in any spelling; NULL: none. p: for the look-up. */
 rp_backend_t *rp_conf_find_member(apr_pool_t *p, const rp_group_t *group, const char *url);

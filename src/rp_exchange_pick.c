@@ -1,37 +1,11 @@
-#include "apr_strings.h"
 #include "httpd.h"
 
 #include "rp_exchange_int.h"
-#include "rp_uri.h"
 
-static rp_span_t span_of(const char *text)
-{
-    rp_span_t span = {text, strlen(text)};
-
-    return span;
-}
-
-/* The group's URL becomes the member's: its address, its path, then the group's path. */
 static void aim_at(rp_exchange_t *x, const rp_backend_t *member)
 {
-    rp_target_t *t = x->target;
-    const char *path = apr_pstrcat(x->r->pool, member->path, x->group_path, NULL);
-    apr_size_t authority = strlen(member->name) - strlen(member->path);
-
-    t->backend = rp_conf_get_backend(member->id);
-    t->scheme = member->scheme;
-    t->host = member->host;
-    t->port = member->port;
-    t->has_port = member->port != rp_uri_default_port(span_of(member->scheme));
-    t->uds_path = member->uds_path;
-    t->path = path;
-    t->url = apr_pstrcat(x->r->pool, apr_pstrmemdup(x->r->pool, member->name, authority), path, NULL);
-    if (t->uds_path) {
-        apr_table_setn(x->r->notes, "uds_path", t->uds_path);
-    }
-    else {
-        apr_table_unset(x->r->notes, "uds_path");
-    }
+    rp_route_aim(x->r, x->target, member, x->group_path);
+    x->target->backend = rp_conf_get_backend(member->id);
     x->down.limits.line_max = member->opt.field_size;
 }
 

@@ -159,6 +159,26 @@ static bool has_unknown_word(const server_rec *main)
 
 /* ---- the walk ---- */
 
+const apr_array_header_t *rp_lint_get_servers(apr_pool_t *p, server_rec *main)
+{
+    apr_array_header_t *servers = apr_array_make(p, 8, sizeof(server_rec *));
+    server_rec *s;
+    int i, n = 0;
+
+    for (s = main->next; s; s = s->next) {
+        n++;
+    }
+    APR_ARRAY_PUSH(servers, server_rec *) = main;
+    for (i = 0; i < n; i++) {
+        APR_ARRAY_PUSH(servers, server_rec *) = NULL;
+    }
+    /* httpd's list has the latest one first. */
+    for (s = main->next; s; s = s->next) {
+        APR_ARRAY_IDX(servers, n--, server_rec *) = s;
+    }
+    return servers;
+}
+
 static bool is_first_look(rp_lint_t *lint, const rp_route_t *route)
 {
     const rp_route_t **key;
@@ -241,13 +261,14 @@ static void look_at_directives(rp_lint_t *lint, const ap_directive_t *d)
 static void check_all(apr_pool_t *p, server_rec *main, bool is_configtest)
 {
     rp_lint_t lint = {.p = p, .main = main, .is_configtest = is_configtest};
-    server_rec *s;
+    const apr_array_header_t *servers = rp_lint_get_servers(p, main);
+    int i;
 
     lint.seen = apr_hash_make(p);
     lint.said = apr_hash_make(p);
     rp_lint_index_tree(&lint);
-    for (s = main; s; s = s->next) {
-        look_at_server(&lint, s);
+    for (i = 0; i < servers->nelts; i++) {
+        look_at_server(&lint, APR_ARRAY_IDX(servers, i, server_rec *));
     }
     look_at_directives(&lint, ap_conftree);
     lint.s = main;

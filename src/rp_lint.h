@@ -21,7 +21,8 @@ int rp_lint_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 /* post_config hook: the same report to the error log when httpd starts or reloads. Always OK. */
 int rp_lint_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
-/* test_config hook: with "-t -D DUMP_REVPROXY" prints every server's routes to standard output. */
-void rp_lint_test_config(apr_pool_t *p, server_rec *s);
+/* test_config hook: with "-t -D DUMP_REVPROXY" prints every server's routes to standard output, with
+ * "-D DUMP_REVPROXY_URL=/path" or "...=https://host/path" the way that this request takes. */
+void rp_lint_test_config(apr_pool_t *p, server_rec *main);
 
 #endif

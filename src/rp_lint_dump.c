@@ -1,5 +1,7 @@
 #include "rp_lint_int.h"
 
+#include "http_main.h"
+
 const char *rp_lint_describe_flags(apr_pool_t *p, unsigned flags)
 {
     static const struct {
@@ -34,19 +36,55 @@ static void print_route(apr_file_t *out, apr_pool_t *p, const rp_route_t *route)
                     route->line);
 }
 
-static void print_locations(apr_file_t *out, apr_pool_t *p, const server_rec *s)
+/* Routes with mapping= are tried first, in a phase of their own; the Location's one before those of the server. */
+static void print_phase(apr_file_t *out, apr_pool_t *p, const server_rec *s, unsigned encoded)
 {
     const core_server_config *core = ap_get_core_module_config(s->module_config);
+    const apr_array_header_t *routes = rp_conf_get_server(s)->routes;
     int i;
 
     for (i = core->sec_url->nelts - 1; i >= 0; i--) {
         const rp_dir_conf_t *dir = ap_get_module_config(
             APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *), &revproxy_module);
 
-        if (dir && dir->route) {
+        if (dir && dir->route && (dir->route->flags & RP_ROUTE_ENCODED) == encoded) {
             print_route(out, p, dir->route);
         }
     }
+    for (i = 0; i < routes->nelts; i++) {
+        const rp_route_t *route = APR_ARRAY_IDX(routes, i, const rp_route_t *);
+
+        if ((route->flags & RP_ROUTE_ENCODED) == encoded) {
+            print_route(out, p, route);
+        }
+    }
+}
+
+static const char *describe_group(apr_pool_t *p, const rp_group_options_t *opt)
+{
+    const char *text = apr_pstrcat(p, "lbmethod=", opt->method, NULL);
+
+    if (opt->sticky) {
+        text = apr_pstrcat(p, text, " stickysession=", opt->sticky,
+                           opt->sticky_path && strcmp(opt->sticky, opt->sticky_path) ? "|" : "",
+                           opt->sticky_path && strcmp(opt->sticky, opt->sticky_path) ? opt->sticky_path : "", NULL);
+    }
+    if (opt->sticky_cookie) {
+        text = apr_pstrcat(p, text, " stickycookie=", opt->sticky_cookie, NULL);
+    }
+    if (opt->no_failover) {
+        text = apr_pstrcat(p, text, " nofailover=On", NULL);
+    }
+    if (opt->set & RP_GROUP_TIMEOUT) {
+        text = apr_psprintf(p, "%s timeout=%dms", text, (int)apr_time_as_msec(opt->timeout));
+    }
+    if (opt->set & RP_GROUP_MAX_ATTEMPTS) {
+        text = apr_psprintf(p, "%s maxattempts=%d", text, opt->max_attempts);
+    }
+    if (opt->growth) {
+        text = apr_psprintf(p, "%s growth=%d", text, opt->growth);
+    }
+    return text;
 }
 
 static void print_groups(apr_file_t *out, apr_pool_t *p, const server_rec *s)
@@ -57,7 +95,7 @@ static void print_groups(apr_file_t *out, apr_pool_t *p, const server_rec *s)
     for (i = 0; i < groups->nelts; i++) {
         const rp_group_t *group = APR_ARRAY_IDX(groups, i, const rp_group_t *);
 
-        apr_file_printf(out, "  %s lbmethod=%s (%s:%d)\n", group->name, group->opt.method, group->file, group->line);
+        apr_file_printf(out, "  %s %s (%s:%d)\n", group->name, describe_group(p, &group->opt), group->file, group->line);
         for (k = 0; k < group->members->nelts; k++) {
             const rp_backend_t *b = APR_ARRAY_IDX(group->members, k, const rp_backend_t *);
             const char *options = rp_conf_describe_options(p, &b->opt);
@@ -70,9 +108,6 @@ static void print_groups(apr_file_t *out, apr_pool_t *p, const server_rec *s)
 
 static void print_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
 {
-    const rp_server_conf_t *conf = rp_conf_get_server(s);
-    int i;
-
     if (s->is_virtual) {
         apr_file_printf(out, "virtual host %s (%s:%u)\n",
                         s->server_hostname ? s->server_hostname : "without name", s->defn_name,
@@ -82,22 +117,40 @@ static void print_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
         apr_file_printf(out, "main server %s\n",
                         s->server_hostname ? s->server_hostname : "without name");
     }
-    print_locations(out, p, s);
-    for (i = 0; i < conf->routes->nelts; i++) {
-        print_route(out, p, APR_ARRAY_IDX(conf->routes, i, rp_route_t *));
-    }
+    print_phase(out, p, s, RP_ROUTE_ENCODED);
+    print_phase(out, p, s, 0);
     print_groups(out, p, s);
 }
 
-void rp_lint_test_config(apr_pool_t *p, server_rec *s)
+/* httpd takes any text behind -D for the name of a define, so what follows a = is part of it. */
+static void explain_urls(apr_file_t *out, apr_pool_t *p, server_rec *main)
 {
-    apr_file_t *out;
+    static const char prefix[] = "DUMP_REVPROXY_URL=";
+    int i;
 
-    if (!ap_exists_config_define("DUMP_REVPROXY") || apr_file_open_stdout(&out, p) != APR_SUCCESS) {
+    for (i = 0; i < ap_server_config_defines->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(ap_server_config_defines, i, const char *);
+
+        if (!strncmp(name, prefix, sizeof(prefix) - 1)) {
+            rp_lint_explain(out, p, main, name + sizeof(prefix) - 1);
+        }
+    }
+}
+
+void rp_lint_test_config(apr_pool_t *p, server_rec *main)
+{
+    const apr_array_header_t *servers = rp_lint_get_servers(p, main);
+    apr_file_t *out;
+    int i;
+
+    if (apr_file_open_stdout(&out, p) != APR_SUCCESS) {
         return;
     }
-    apr_file_printf(out, "mod_revproxy routes, in the order in which they are tried:\n");
-    for (; s; s = s->next) {
-        print_server(out, p, s);
+    if (ap_exists_config_define("DUMP_REVPROXY")) {
+        apr_file_printf(out, "mod_revproxy routes, in the order in which they are tried:\n");
+        for (i = 0; i < servers->nelts; i++) {
+            print_server(out, p, APR_ARRAY_IDX(servers, i, const server_rec *));
+        }
     }
+    explain_urls(out, p, main);
 }

@@ -60,8 +60,8 @@ struct rp_lint_t {
     apr_hash_t *directives;       /* lower-case name: array of const ap_directive_t * */
     apr_hash_t *hosts;            /* "line:file" of a <VirtualHost>: server_rec */
     apr_hash_t *prefixes[2];      /* of s: path of a route: the first such route; [1] has mapping=encoded only */
-    apr_hash_t *reversed;         /* of s: authority of a ProxyPassReverse: array of const rp_mapping_t * */
-    apr_hash_t *targets;          /* of s: authority of a route's target: array of const rp_route_t * */
+    apr_hash_t *reversed;         /* of s: URL of a ProxyPassReverse: see rp_lint_reverse.c */
+    apr_hash_t *targets;          /* of s: authority of a route's target: array of const rp_route_t *; "=URL": one */
     apr_hash_t *said;             /* what was reported: a virtual host repeats the main server's */
     apr_hash_t *balancers;        /* "name" of each balancer:// that a directive leads to; "*": some have variables */
 };
@@ -72,6 +72,8 @@ extern const rp_lint_check_t rp_lint_route_checks[], rp_lint_order_checks[], rp_
 
 /* ---- rp_lint.c ---- */
 
+/* The main server, then its virtual hosts in file order; server_rec *. */
+const apr_array_header_t *rp_lint_get_servers(apr_pool_t *p, server_rec *main);
 /* One finding of the running check. */
 void rp_lint_say(const rp_lint_t *lint, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

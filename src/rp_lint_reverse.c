@@ -30,14 +30,37 @@ static const apr_array_header_t *get_list(apr_hash_t *lists, const char *key)
     return list ? list : &none;
 }
 
+/* A URL in lower case without the slash at its end. */
+static char *get_key(apr_pool_t *p, const char *url)
+{
+    char *key = apr_pstrdup(p, url);
+
+    ap_str_tolower(key);
+    if (rp_lint_ends_in(key, '/')) {
+        key[strlen(key) - 1] = '\0';
+    }
+    return key;
+}
+
+/* A line and its place among those that are tried. */
+typedef struct cover_t {
+    const rp_mapping_t *m;
+    unsigned order;
+} cover_t;
+
 static void index_mappings(rp_lint_t *lint, const rp_dir_conf_t *dir)
 {
     int i;
 
     for (i = 0; dir && i < dir->reverse->nelts; i++) {
         const rp_mapping_t *m = &APR_ARRAY_IDX(dir->reverse, i, rp_mapping_t);
+        /* A bare path matches whatever the host is. */
+        const char *key = m->real[0] == '/' ? "" : get_key(lint->p, m->real);
+        cover_t cover = {m, apr_hash_count(lint->reversed)};
 
-        add_to_list(lint->p, lint->reversed, get_authority(lint->p, m->real), m);
+        if (!apr_hash_get(lint->reversed, key, APR_HASH_KEY_STRING)) {
+            apr_hash_set(lint->reversed, key, APR_HASH_KEY_STRING, apr_pmemdup(lint->p, &cover, sizeof(cover)));
+        }
     }
 }
 
@@ -49,6 +72,8 @@ static void index_route(rp_lint_t *lint, const rp_route_t *route)
         return;
     }
     add_to_list(lint->p, lint->targets, get_authority(lint->p, route->target), route);
+    apr_hash_set(lint->targets, apr_pstrcat(lint->p, "=", get_key(lint->p, route->target), NULL), APR_HASH_KEY_STRING,
+                 route);
     for (i = 0; route->group && i < route->group->members->nelts; i++) {
         add_to_list(lint->p, lint->targets,
                     get_authority(lint->p, APR_ARRAY_IDX(route->group->members, i, rp_backend_t *)->name), route);
@@ -91,37 +116,26 @@ void rp_lint_index_reverse(rp_lint_t *lint)
 
 /* ---- routes without ---- */
 
-/* Does the line map what begins with url? A slash at its end does not matter here. */
-static bool covers(const rp_mapping_t *m, const char *url)
+/* The first line that maps what begins with url: its URL is a piece of this one's text. Looked up piece by piece, so
+ * that thousands of lines to one backend are no matter. */
+static const rp_mapping_t *find_url_cover(const rp_lint_t *lint, const char *url)
 {
-    size_t n = strlen(m->real);
+    const char *key = get_key(lint->p, url);
+    size_t n = strlen(get_authority(lint->p, url));
+    const cover_t *best = NULL, *found;
 
-    if (m->real[0] == '/') {
-        return true;
-    }
-    n -= n > 0 && m->real[n - 1] == '/';
-    return !ap_cstr_casecmpn(m->real, url, n);
-}
-
-static const rp_mapping_t *find_cover_in(const apr_array_header_t *list, const char *url)
-{
-    int i;
-
-    for (i = 0; i < list->nelts; i++) {
-        const rp_mapping_t *m = APR_ARRAY_IDX(list, i, const rp_mapping_t *);
-
-        if (covers(m, url)) {
-            return m;
+    for (; n > 0 && n <= strlen(key); n++) {
+        found = apr_hash_get(lint->reversed, key, (apr_ssize_t)n);
+        if (found && (!best || found->order < best->order)) {
+            best = found;
         }
     }
-    return NULL;
+    return best ? best->m : NULL;
 }
 
-static const rp_mapping_t *find_cover(const rp_lint_t *lint, const char *url)
+static bool has_cover(const rp_lint_t *lint, const char *url)
 {
-    const rp_mapping_t *m = find_cover_in(get_list(lint->reversed, get_authority(lint->p, url)), url);
-
-    return m ? m : find_cover_in(get_list(lint->reversed, ""), url);
+    return find_url_cover(lint, url) || apr_hash_get(lint->reversed, "", APR_HASH_KEY_STRING);
 }
 
 static bool has_member_cover(const rp_lint_t *lint, const rp_group_t *group)
@@ -129,7 +143,7 @@ static bool has_member_cover(const rp_lint_t *lint, const rp_group_t *group)
     int i;
 
     for (i = 0; group && i < group->members->nelts; i++) {
-        if (find_cover(lint, APR_ARRAY_IDX(group->members, i, rp_backend_t *)->name)) {
+        if (has_cover(lint, APR_ARRAY_IDX(group->members, i, rp_backend_t *)->name)) {
             return true;
         }
     }
@@ -145,7 +159,7 @@ static bool needs_cover(const rp_route_t *route)
 
 static bool is_covered(const rp_lint_t *lint, const rp_route_t *route)
 {
-    return find_cover(lint, route->target) || has_member_cover(lint, route->group);
+    return has_cover(lint, route->target) || has_member_cover(lint, route->group);
 }
 
 static void check_reverse(rp_lint_t *lint)
@@ -167,31 +181,6 @@ static bool is_same_but_slash(const char *a, const char *b)
     n -= n > 0 && a[n - 1] == '/';
     m -= m > 0 && b[m - 1] == '/';
     return n == m && !memcmp(a, b, n);
-}
-
-/* ProxyPass / http://h/app/ and ProxyPassReverse / http://h/: a redirect to /app/x becomes /app/x here, which
- * leads to /app/app/x there. */
-static void check_reverse_path(rp_lint_t *lint)
-{
-    const rp_route_t *route = lint->route;
-    const rp_mapping_t *m;
-    const char *pub;
-
-    if (!needs_cover(route) || route->regex || route->flags & RP_ROUTE_INTERPOLATE || !route->path[0]) {
-        return;
-    }
-    m = find_cover_in(get_list(lint->reversed, get_authority(lint->p, route->target)), route->target);
-    if (!m || m->interpolate || strlen(m->real) > strlen(route->target)) {
-        return;
-    }
-    pub = apr_pstrcat(lint->p, m->pub, route->target + strlen(m->real), NULL);
-    if (!is_same_but_slash(pub, route->path) && rp_lint_ends_in(m->pub, '/') == rp_lint_ends_in(m->real, '/')) {
-        rp_lint_say(lint, m->file, m->line,
-                    "ProxyPassReverse %s %s: a redirect to %s becomes %s, and this target is public as %s (%s:%d): "
-                    "write ProxyPassReverse %s %s",
-                    m->pub, m->real, route->target, pub, route->path, route->file, route->line, route->path,
-                    route->raw_target);
-    }
 }
 
 /* ---- lines without routes ---- */
@@ -227,6 +216,9 @@ static bool has_target(const rp_lint_t *lint, const rp_mapping_t *m)
     const apr_array_header_t *list = get_list(lint->targets, get_authority(lint->p, m->real));
     int i;
 
+    if (apr_hash_get(lint->targets, apr_pstrcat(lint->p, "=", get_key(lint->p, m->real), NULL), APR_HASH_KEY_STRING)) {
+        return true;
+    }
     for (i = 0; i < list->nelts; i++) {
         const rp_route_t *route = APR_ARRAY_IDX(list, i, const rp_route_t *);
 
@@ -235,6 +227,49 @@ static bool has_target(const rp_lint_t *lint, const rp_mapping_t *m)
         }
     }
     return false;
+}
+
+/* Does the public URL that the line makes lead to where the redirect pointed? */
+static bool leads_back(const rp_lint_t *lint, const rp_mapping_t *m)
+{
+    const apr_array_header_t *list = get_list(lint->targets, get_authority(lint->p, m->real));
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        const rp_route_t *route = APR_ARRAY_IDX(list, i, const rp_route_t *);
+
+        if (begins_with(m->pub, route->path) && begins_with(m->real, route->target) &&
+            is_same_but_slash(m->pub + strlen(route->path), m->real + strlen(route->target))) {
+            return true;
+        }
+    }
+    return is_in_rewrite(lint, m);
+}
+
+/* ProxyPass / http://h/app/ and ProxyPassReverse / http://h/: a redirect to /app/x becomes /app/x here, which
+ * leads to /app/app/x there. */
+static void check_reverse_path(rp_lint_t *lint)
+{
+    const rp_route_t *route = lint->route;
+    const rp_mapping_t *m;
+    const char *pub;
+
+    if (!needs_cover(route) || route->regex || route->flags & RP_ROUTE_INTERPOLATE || !route->path[0]) {
+        return;
+    }
+    m = find_url_cover(lint, route->target);
+    if (!m || m->interpolate || strlen(m->real) > strlen(route->target)) {
+        return;
+    }
+    pub = apr_pstrcat(lint->p, m->pub, route->target + strlen(m->real), NULL);
+    if (!is_same_but_slash(pub, route->path) && rp_lint_ends_in(m->pub, '/') == rp_lint_ends_in(m->real, '/') &&
+        !leads_back(lint, m)) {
+        rp_lint_say(lint, m->file, m->line,
+                    "ProxyPassReverse %s %s: a redirect to %s becomes %s, and this target is public as %s (%s:%d): "
+                    "write ProxyPassReverse %s %s",
+                    m->pub, m->real, route->target, pub, route->path, route->file, route->line, route->path,
+                    route->raw_target);
+    }
 }
 
 static const rp_route_t *find_lonely_route(const rp_lint_t *lint, const char *path)

@@ -53,6 +53,10 @@ typedef struct rp_route_watch_t {
  * those who want to see it. watch: NULL, or who is told. Returns DECLINED, OK, DONE or an error's status. */
 int rp_route_search(request_rec *r, bool is_encoded, const rp_route_watch_t *watch);
 
+/* A group's target becomes that of one member: its address, its path, then group_path, which is the path of the
+ * group's target. backend stays as it is. */
+void rp_route_aim(request_rec *r, rp_target_t *target, const rp_backend_t *member, const char *group_path);
+
 /* Hooks (registered in the face file). Phase behaviour: compat sections 1.2, 3, 4. Their places:
  *
  *   pre_translate_name:      APR_HOOK_MIDDLE, before mod_proxy.c

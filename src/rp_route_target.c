@@ -324,6 +324,20 @@ int rp_route_resolve(request_rec *r, rp_target_t *t)
     return resolve_backend(r, t);
 }
 
+void rp_route_aim(request_rec *r, rp_target_t *t, const rp_backend_t *member, const char *group_path)
+{
+    apr_size_t authority = strlen(member->name) - strlen(member->path);
+
+    t->scheme = member->scheme;
+    t->host = member->host;
+    t->port = member->port;
+    t->has_port = member->port != rp_uri_default_port(span_of(member->scheme));
+    t->uds_path = member->uds_path;
+    t->path = apr_pstrcat(r->pool, member->path, group_path, NULL);
+    t->url = apr_pstrcat(r->pool, apr_pstrmemdup(r->pool, member->name, authority), t->path, NULL);
+    note_socket(r, t);
+}
+
 bool rp_route_is_known(request_rec *r, const char *text)
 {
     const rp_server_conf_t *conf = rp_conf_get_server(r->server);

@@ -105,6 +105,7 @@ is who('/rw-other/x'),  'ours /x',      'and [P] elsewhere';
 is who('/dir-other/x'), 'ours /x',      'and [P] per directory';
 is who('/theirs/x'),    500,            'a route of mod_proxy stays its own';
 $t->claim(qr/AH01144/, 'as it says');
+$t->claim(qr/\[no-http\]/, 'and lint said at the start');
 $t->finish;
 
 # Alone: mod_dir's way to a proxied index.
