@@ -6,6 +6,7 @@ present() {
     case $1 in
         httpd) [ -n "$(find_httpd)" ] ;;
         libc) [ -e /usr/include/stdio.h ] ;;
+        *.h) [ -e "/usr/include/$1" ] ;;
         localhost) getent hosts localhost >/dev/null ;; # netbase makes /etc/hosts where there is none
         tomcat) [ -e /usr/share/tomcat10/bin/bootstrap.jar ] ;;
         apxs) command -v apxs >/dev/null || command -v apxs2 >/dev/null ;;

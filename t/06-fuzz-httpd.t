@@ -1,0 +1,39 @@
+# Conversations of a hostile backend with the exchange, in a real httpd (t/fuzz/httpd): the corpus, and where clang is there
+# some seconds of libFuzzer from it ("make -f Makefile.apxs fuzz" for more).
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use File::Temp ();
+use RevProxy;
+use RevProxy::Fuzz;
+
+plan skip_all => 'tests of this module, in one process under prefork' if front() ne 'revproxy' || mpm() ne 'event';
+plan skip_all => 'it has sanitizers of its own' if $ENV{RP_SAN};
+
+my $why = RevProxy::Fuzz::why_not_clang();
+my $cc  = $why ? '' : 'CC=clang';
+my ($module) = $why ? '.build/fuzzreplay/mod_revproxy.so' : '.build/libfuzzer/mod_revproxy.so';
+my $output = qx(make -s -j2 -f Makefile.apxs VARIANT=fuzz $cc 2>&1);
+is $?, 0, 'the module is built with the targets in it' or diag $output;
+
+my $corpus = "$RevProxy::TOP/t/fuzz/corpus/conversation";
+my @inputs = glob "$corpus/*";
+cmp_ok scalar(@inputs), '>', 30, 'there is a corpus';
+
+my $found = File::Temp::tempdir(CLEANUP => 1);
+my ($status, $log) = RevProxy::Fuzz::run("$RevProxy::TOP/$module", 'conversation', $why ? $corpus : "-runs=0 -artifact_prefix=$found/ $corpus");
+is $status, 0, 'the corpus brings no finding' or diag substr $log, -6000;
+my ($n) = $log =~ ($why ? qr/^replayed (\d+)$/m : qr/^INFO:\s+(\d+) files found/m);
+is $n, scalar @inputs, '... all of it was run';
+
+SKIP: {
+    skip "no short run of libFuzzer: $why", 2 if $why;
+    ($status, $log) = RevProxy::Fuzz::run("$RevProxy::TOP/$module", 'conversation', "-max_total_time=5 -timeout=30 -artifact_prefix=$found/ $found $corpus");
+    is $status, 0, 'five seconds more neither' or diag substr $log, -6000;
+    my ($runs) = $log =~ /^Done (\d+) runs/m;
+    cmp_ok $runs // 0, '>', @inputs, 'it tried inputs of its own';
+    note "$runs inputs";
+}
+done_testing;
