@@ -71,6 +71,7 @@ static bool is_excused(const message_t *m, const char *head, size_t len)
     return (has_length && has_coding)            /* RFC 9112 6.3: Transfer-Encoding overrides */
            || m->framing.repeated_length         /* RFC 9110 8.6: equal lengths are one */
            || (m->framing.body == RP_H1_BODY_NONE && (has_length || has_coding)) /* they do not matter then */
+           || memchr(head, '\t', len)            /* RFC 9112 5.1: a tab may end a framing field */
            || lines > m->head.nfields;           /* mod_proxy: a second status line is dropped */
 }
 
