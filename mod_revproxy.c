@@ -15,6 +15,7 @@
 
 #include "src/rp_client.h"
 #include "src/rp_conf.h"
+#include "src/rp_conn.h"
 #include "src/rp_exchange.h"
 #include "src/rp_health.h"
 #include "src/rp_lb.h"
@@ -55,6 +56,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_pre_config(rp_conf_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before LogFormat lines are read. */
     ap_hook_pre_config(rp_exchange_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    rp_conn_register_hooks();
     ap_hook_post_config(rp_conf_post_config, after_ssl, NULL, APR_HOOK_MIDDLE);
 
     /* After groups have got their members in order; rp_lb needs the memory's secret. */

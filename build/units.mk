@@ -8,5 +8,6 @@ rp_files   = $(wildcard src/$(1).c src/$(1)_*.c)
 RP_SOURCES := $(sort $(wildcard mod_revproxy.c) $(foreach u,$(RP_UNITS),$(call rp_files,$(u))))
 RP_PURE    := $(sort $(foreach u,$(RP_PURE_UNITS),$(call rp_files,$(u))))
 
-# Libraries beyond what httpd itself brings (APR, APR-util); libm for rp_lbm_hash.
-RP_LIBS := -lm
+# Libraries beyond what httpd itself brings (APR, APR-util); libm for rp_lbm_hash, OpenSSL (mod_ssl's
+# library) for rp_conn's TLS sessions and for the reasons of failed handshakes.
+RP_LIBS := -lssl -lcrypto -lm

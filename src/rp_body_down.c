@@ -110,13 +110,21 @@ static rp_pump_t take_head(rp_down_t *down, apr_size_t head_len)
     return RP_PUMP_DONE;
 }
 
+/* With TLS 1.3 a backend refuses our certificate, or that there is none, only after the handshake. */
+static const char *explain_end(const rp_down_t *down, const rp_conn_t *conn)
+{
+    const char *alert = rp_conn_get_alert(conn);
+
+    return alert ? apr_psprintf(down->client->r->pool, "backend sent the TLS alert \"%s\"", alert) : NULL;
+}
+
 /* The stream ended inside a head. */
-static rp_pump_t end_in_head(rp_down_t *down)
+static rp_pump_t end_in_head(rp_down_t *down, const rp_conn_t *conn)
 {
     apr_size_t len = down->used - down->pos, head_len;
 
     if (down->got == 0) {
-        return fail(down, RP_E_HEAD_EOF, 0, NULL);
+        return fail(down, RP_E_HEAD_EOF, 0, explain_end(down, conn));
     }
     if (len && rp_h1_head_scan_eof(&down->scan, down->buf + down->pos, len, &down->limits, &head_len) == RP_H1_OK) {
         return take_head(down, head_len);
@@ -151,9 +159,9 @@ rp_pump_t rp_down_read_head(rp_down_t *down, rp_conn_t *conn)
         case RP_IO_AGAIN:
             return RP_PUMP_WAIT_BACKEND;
         case RP_IO_EOF:
-            return end_in_head(down);
+            return end_in_head(down, conn);
         case RP_IO_ERROR:
-            return fail(down, RP_E_HEAD_READ, rp_conn_get_status(conn), NULL);
+            return fail(down, RP_E_HEAD_READ, rp_conn_get_status(conn), explain_end(down, conn));
         }
     }
 }

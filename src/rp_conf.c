@@ -46,7 +46,8 @@ APLOG_USE_MODULE(revproxy);
     X(ws_fallback)      \
     X(park)             \
     X(client_abort)     \
-    X(splice)
+    X(splice)           \
+    X(tls_resume)
 
 #define DIR_MAPPINGS(X) \
     X(reverse)          \

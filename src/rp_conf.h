@@ -272,6 +272,7 @@ typedef struct rp_dir_conf_t {
     rp_switch_t park;                   /* RevProxyPark; default on */
     rp_switch_t client_abort;           /* RevProxyClientAbort; default on */
     rp_switch_t splice;                 /* RevProxySplice; default on */
+    rp_switch_t tls_resume;             /* RevProxyTLSResume; default on */
     apr_interval_time_t park_after; bool park_after_set; /* RevProxyParkAfter */
     apr_interval_time_t tunnel_idle; bool tunnel_idle_set; /* RevProxyTunnelIdle; 0: as long as other waits */
     apr_interval_time_t tunnel_life; bool tunnel_life_set; /* RevProxyTunnelLifetime; 0: no limit */

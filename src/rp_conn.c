@@ -41,6 +41,7 @@ void rp_conn_init_want(rp_conn_want_t *want, const rp_backend_t *backend, server
     want->server = server;
     want->tls_name = NULL;
     want->tls_identity = NULL;
+    want->resumes = false;
     want->source = conf->source_address;
     want->receive_buffer =
         backend->opt.set & RP_OPT_RECEIVE_BUFFER ? backend->opt.receive_buffer : conf->receive_buffer;
@@ -371,6 +372,16 @@ void rp_conn_count_use(rp_conn_t *c)
 bool rp_conn_is_plain(const rp_conn_t *c)
 {
     return c->tls == NULL;
+}
+
+const char *rp_conn_get_alert(const rp_conn_t *c)
+{
+    return c->tls ? rp_tls_get_alert(c->tls) : NULL;
+}
+
+bool rp_conn_is_resumed(const rp_conn_t *c)
+{
+    return c->tls && rp_tls_is_resumed(c->tls);
 }
 
 const rp_backend_t *rp_conn_get_backend(const rp_conn_t *c)

@@ -38,6 +38,7 @@ typedef struct rp_conn_want_t {
      * rp_conf_get_server(server)->sections in their order, "0,3"; NULL or "" for none. Connections
      * are reused only within one identity of one server. */
     const char *tls_identity;
+    bool resumes;                    /* offer a TLS session of an earlier connection, and keep new ones */
     apr_sockaddr_t *source;          /* ProxySourceAddress or NULL; as long-lived as server */
     apr_size_t receive_buffer;       /* SO_RCVBUF in bytes, 0 = the system's */
     apr_interval_time_t connect_timeout; /* per address, microseconds */
@@ -47,6 +48,8 @@ typedef struct rp_conn_want_t {
 /* Fill want from what the configuration says of a backend, in the server of a request: all but TLS. */
 void rp_conn_init_want(rp_conn_want_t *want, const rp_backend_t *backend, server_rec *server);
 
+/* While httpd loads the module: mod_ssl's hooks, which have to be there before it makes its contexts. */
+void rp_conn_register_hooks(void);
 /* Called by rp_pool_child_init. */
 void rp_conn_child_init(apr_pool_t *pchild);
 
@@ -125,6 +128,8 @@ void rp_conn_note_slow(rp_conn_t *c, bool is_slow);
 unsigned rp_conn_get_uses(const rp_conn_t *c);               /* exchanges begun on it, incl. this one */
 void rp_conn_count_use(rp_conn_t *c);
 bool rp_conn_is_plain(const rp_conn_t *c);
+const char *rp_conn_get_alert(const rp_conn_t *c);           /* the backend's fatal TLS alert, in words, or NULL */
+bool rp_conn_is_resumed(const rp_conn_t *c);                 /* opened by a short TLS handshake */
 const rp_backend_t *rp_conn_get_backend(const rp_conn_t *c); /* NULL while idle */
 
 /* One pointer for whoever manages connections (rp_pool). */

@@ -1,6 +1,7 @@
-/* rp_conn_int: what rp_conn.c, rp_conn_open.c and rp_conn_tls.c share. Nobody else includes it.
+/* rp_conn_int: what the files of rp_conn share. Nobody else includes it.
  *
- * Owns:      the make of a connection, and its TLS half, rp_tls_t: socket, conn_rec, bucket allocator.
+ * Owns:      the make of a connection, and its TLS half, rp_tls_t: socket, conn_rec, bucket allocator;
+ *            the TLS sessions of backends that may be resumed.
  * Does not:  resolve, connect.
  * Threads:   one at a time; during the handshake that is the helper thread.
  * Memory:    an rp_tls_t has its own pool, so that it can outlive its connection
@@ -9,6 +10,8 @@
  */
 #ifndef RP_CONN_INT_H
 #define RP_CONN_INT_H
+
+#include <openssl/ssl.h>
 
 #include "rp_addr.h"
 #include "rp_conn.h"
@@ -54,7 +57,7 @@ struct rp_conn_t {
 
     rp_err_t error;
     apr_status_t status;
-    char detail[128];
+    char detail[320];
     unsigned uses;
     apr_port_t local_port;
     bool is_port_known;
@@ -74,6 +77,12 @@ rp_err_t rp_tls_begin(rp_tls_t **tls, int fd, const apr_sockaddr_t *peer, const 
 /* AGAIN: wait for rp_tls_fd to be readable. ERROR: *rv. */
 rp_io_t rp_tls_handshake(rp_tls_t *tls, apr_status_t *rv);
 int rp_tls_fd(const rp_tls_t *tls);
+/* After ERROR: which check or step failed, in words. NULL: none of TLS. */
+const char *rp_tls_get_cause(const rp_tls_t *tls);
+/* After OK: the handshake was a short one. */
+bool rp_tls_is_resumed(const rp_tls_t *tls);
+/* The alert with which the backend ended the connection, in words; or NULL. */
+const char *rp_tls_get_alert(const rp_tls_t *tls);
 
 rp_io_t rp_tls_read(rp_tls_t *tls, char *buf, apr_size_t cap, apr_size_t *got, apr_status_t *rv);
 rp_io_t rp_tls_write(rp_tls_t *tls, const struct iovec *iov, int niov, apr_size_t *sent, apr_status_t *rv);
@@ -85,5 +94,28 @@ bool rp_tls_is_idle_alive(rp_tls_t *tls);
 void rp_tls_destroy(rp_tls_t **tls);
 
 void rp_tls_child_init(apr_pool_t *pchild);
+
+/* --- rp_conn_ssl.c: what OpenSSL says about a connection, through mod_ssl's hooks ------------ */
+
+typedef struct rp_ssl_t rp_ssl_t;
+
+/* Before mod_ssl makes its SSL for c, from c's pool. Sessions are offered and kept only within one
+ * TLS identity and name of one server, as pooled connections are (rp_conn_matches), for one backend. */
+rp_ssl_t *rp_ssl_make(const conn_rec *c, const rp_conn_want_t *want);
+/* The handshake and mod_ssl's checks are over: sessions are kept from now on, if is_good. */
+void rp_ssl_end_handshake(rp_ssl_t *w, bool is_good);
+/* Why they failed, in words, from p. name: the one that was checked. */
+const char *rp_ssl_explain(apr_pool_t *p, const rp_ssl_t *w, const char *name);
+bool rp_ssl_is_resumed(const rp_ssl_t *w);
+const char *rp_ssl_get_alert(const rp_ssl_t *w); /* NULL: none */
+
+/* --- rp_conn_session.c: TLS sessions of this child's backends; any thread -------------------- */
+
+/* Replaces an older one of the key. verified: when the handshake was in which the certificate was. */
+void rp_session_keep(const char *key, SSL_SESSION *ssl_session, apr_time_t verified);
+/* One to offer, for the caller to free, or NULL. */
+SSL_SESSION *rp_session_find(const char *key, apr_time_t *verified);
+void rp_session_forget(const char *key);
+void rp_session_child_init(apr_pool_t *pchild);
 
 #endif

@@ -257,6 +257,15 @@ static rp_io_t step_begin_tls(rp_conn_t *c, const rp_conn_want_t *want)
     return RP_IO_OK;
 }
 
+static void add_detail(rp_conn_t *c, const char *words)
+{
+    apr_size_t n = strlen(c->detail);
+
+    if (words) {
+        apr_snprintf(c->detail + n, sizeof(c->detail) - n, ", %s", words);
+    }
+}
+
 static rp_io_t step_handshake(rp_conn_t *c)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -265,8 +274,13 @@ static rp_io_t step_handshake(rp_conn_t *c)
     if (io == RP_IO_AGAIN && apr_time_now() < c->deadline) {
         return rp_conn_set_again(c, rp_tls_fd(c->tls), POLLIN);
     }
+    if (io == RP_IO_AGAIN) {
+        add_detail(c, "backend did not finish the handshake in time");
+        return fail_open(c, RP_E_TLS_HANDSHAKE, APR_TIMEUP);
+    }
     if (io != RP_IO_OK) {
-        return fail_open(c, RP_E_TLS_HANDSHAKE, io == RP_IO_AGAIN ? APR_TIMEUP : rv);
+        add_detail(c, rp_tls_get_cause(c->tls));
+        return fail_open(c, RP_E_TLS_HANDSHAKE, 0);
     }
     return RP_IO_OK;
 }

@@ -37,6 +37,8 @@ struct rp_tls_t {
     apr_bucket_brigade *in, *out;
     rp_offload_job_t *job;       /* the handshake, NULL after it */
     apr_status_t handshake;      /* its result: written by the job, read once that is done */
+    const char *cause;           /* of its failure, likewise */
+    rp_ssl_t *ssl;
     apr_size_t write_max;
     bool is_starved;             /* in this read the TLS layer found the socket empty */
     bool is_drained;             /* the last read found nothing, and the socket empty */
@@ -147,6 +149,7 @@ void rp_tls_child_init(apr_pool_t *pchild)
     apr_allocator_owner_set(allocator, profile_pool);
     apr_pool_tag(profile_pool, "rp_conn_tls");
     apr_pool_pre_cleanup_register(pchild, NULL, forget_profiles);
+    rp_session_child_init(pchild);
 }
 
 /* --- making ------------------------------------------------------------------------------- */
@@ -215,6 +218,7 @@ static rp_err_t make_conn_rec(rp_tls_t *tls, const rp_conn_want_t *want)
     tls->conn = c;
     tls->in = apr_brigade_create(tls->pool, alloc);
     tls->out = apr_brigade_create(tls->pool, alloc);
+    tls->ssl = rp_ssl_make(c, want);
     if (want->tls_name) {
         apr_table_set(c->notes, "proxy-request-hostname", want->tls_name);
     }
@@ -252,8 +256,10 @@ static void shake_hands(void *ctx, apr_pool_t *job_pool)
         rv = APR_ECONNABORTED;
     }
     tls->handshake = rv;
+    rp_ssl_end_handshake(tls->ssl, rv == APR_SUCCESS);
     if (rv != APR_SUCCESS) {
         c->aborted = 1;
+        tls->cause = rp_ssl_explain(tls->pool, tls->ssl, apr_table_get(c->notes, "proxy-request-hostname"));
     }
     apr_socket_timeout_set(tls->socket, 0);
 }
@@ -346,6 +352,21 @@ rp_io_t rp_tls_handshake(rp_tls_t *tls, apr_status_t *rv)
 int rp_tls_fd(const rp_tls_t *tls)
 {
     return rp_offload_fd(tls->job);
+}
+
+const char *rp_tls_get_cause(const rp_tls_t *tls)
+{
+    return tls->cause;
+}
+
+bool rp_tls_is_resumed(const rp_tls_t *tls)
+{
+    return rp_ssl_is_resumed(tls->ssl);
+}
+
+const char *rp_tls_get_alert(const rp_tls_t *tls)
+{
+    return rp_ssl_get_alert(tls->ssl);
 }
 
 void rp_tls_destroy(rp_tls_t **tls)

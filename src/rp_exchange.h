@@ -23,13 +23,14 @@ typedef struct rp_account_t {
     apr_time_t connected;  /* the last attempt had its connection */
     apr_time_t answered;   /* its final response head was there */
     apr_time_t ended;
+    const char *tls;       /* "new", "resumed", "kept": how its TLS connection came about; NULL: plain */
     bool is_tunnel;
     apr_off_t up, down;    /* bytes that a tunnel has carried */
     int code;              /* nnnn of the RPnnnn that ended it; 0: none */
 } rp_account_t;
 
-/* pre_config hook: offers %{...}^rp to mod_log_config: backend, attempts, code; connect, answer,
- * total in microseconds from the start; up, down: bytes that a tunnel has carried. "-" where there is nothing to say. */
+/* pre_config hook: offers %{...}^rp to mod_log_config: backend, attempts, code, tls; connect,
+ * answer, total in microseconds from the start; up, down: bytes that a tunnel has carried. "-" where there is nothing to say. */
 int rp_exchange_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
 
 /* Handler hook: proxied requests (compat section 1.2). */

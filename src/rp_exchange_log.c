@@ -22,6 +22,9 @@ static const char *format_account(request_rec *r, const rp_account_t *a, const c
     if (!strcmp(what, "backend")) {
         return a->backend;
     }
+    if (!strcmp(what, "tls")) {
+        return a->tls;
+    }
     if (!strcmp(what, "attempts")) {
         return apr_itoa(r->pool, a->attempts);
     }

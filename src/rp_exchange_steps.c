@@ -211,6 +211,7 @@ static void fill_want(rp_exchange_t *x)
 
     rp_conn_init_want(w, b, x->r->server);
     w->tls_identity = x->target->sections;
+    w->resumes = rp_conf_get_dir(x->r)->tls_resume != RP_OFF;
     if (b->is_tls) {
         bool keeps_host = rp_conf_get_dir(x->r)->preserve_host == RP_ON && x->r->hostname;
 
@@ -263,6 +264,17 @@ static void note_source_port(const rp_exchange_t *x)
     }
 }
 
+static const char *get_tls_kind(const rp_exchange_t *x)
+{
+    if (rp_conn_is_plain(x->conn)) {
+        return NULL;
+    }
+    if (x->is_reused) {
+        return "kept";
+    }
+    return rp_conn_is_resumed(x->conn) ? "resumed" : "new";
+}
+
 static rp_step_t start_attempt(rp_exchange_t *x)
 {
     bool asks = is_asking_to_continue(x);
@@ -287,6 +299,7 @@ static rp_step_t start_attempt(rp_exchange_t *x)
     x->interims = 0;
     x->up_is_stopped = false;
     x->is_reused = rp_conn_get_uses(x->conn) > 0;
+    x->account.tls = get_tls_kind(x);
     x->parking.is_slow = rp_conn_is_slow(x->conn);
     rp_conn_count_use(x->conn);
     rp_lb_note_connected(&x->lb);

@@ -723,7 +723,8 @@ sub allow { my ($self, @regexes) = @_; push @{ $self->{claims} }, @regexes; retu
 =head2 claim_fault($code, route => $path, phase => $words, %opt)
 
 C<claim> for a failure of one request: the line has the code (RP0101) and, as each of ours must, route,
-backend, attempt (1) and phase. C<backend>: its name (any if left out), C<count>. With the stock modules
+backend, attempt (1) and phase. C<backend>: its name (any if left out), C<count>, C<detail>: a regex for
+what stands behind these. With the stock modules
 nothing is asserted, and all their lines are allowed.
 
 =cut
@@ -734,6 +735,7 @@ sub claim_fault {
     my $backend = defined $where{backend} ? quotemeta $where{backend} : '\\S+';
     my $attempt = $where{attempt} || 1;
     my $regex   = qr/$code [^:]+: route \Q$where{route}\E backend $backend attempt $attempt phase \Q$where{phase}\E/;
+    $regex = qr/$regex: .*$where{detail}/ if $where{detail};
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     return $self->claim($regex, "$where{route}: $code, $where{phase}", exists $where{count} ? (count => $where{count}) : ());
 }
