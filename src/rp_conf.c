@@ -154,6 +154,7 @@ void *rp_conf_merge_dir(apr_pool_t *p, void *basev, void *addv)
     DIR_MAPPINGS(MERGE)
 #undef MERGE
     conf->route = add->route ? add->route : base->route;
+    conf->forwarded = add->forwarded ? add->forwarded : base->forwarded;
     conf->error_codes = merge_codes(p, base->error_codes, add->error_codes);
     return conf;
 }

@@ -262,6 +262,18 @@ typedef struct rp_server_conf_t {
     apr_interval_time_t tunnel_drain; bool tunnel_drain_set; /* RevProxyTunnelDrain; 0: they may stay */
 } rp_server_conf_t;
 
+/* RevProxyForwarded: what the backend is told about the client's connection. */
+typedef struct rp_forwarded_t {
+    bool proto, port, rfc7239;  /* X-Forwarded-Proto, X-Forwarded-Port, Forwarded; none: Off */
+    enum {
+        RP_FORWARDED_AUTO,      /* what the client says is replaced, unless it is a proxy that mod_remoteip trusts */
+        RP_FORWARDED_REPLACE,
+        RP_FORWARDED_APPEND     /* ... is kept */
+    } mode;
+    bool has_by;
+    const char *by, *client;    /* names in place of the addresses: "_edge1" (RFC 7239 6.3), or NULL */
+} rp_forwarded_t;
+
 typedef struct rp_dir_conf_t {
     const char *path;               /* of the Location, "" elsewhere */
     rp_route_t *route;              /* ProxyPass inside Location */
@@ -273,6 +285,7 @@ typedef struct rp_dir_conf_t {
     rp_switch_t client_abort;           /* RevProxyClientAbort; default on */
     rp_switch_t splice;                 /* RevProxySplice; default on */
     rp_switch_t tls_resume;             /* RevProxyTLSResume; default on */
+    const rp_forwarded_t *forwarded;    /* NULL: not said */
     apr_interval_time_t park_after; bool park_after_set; /* RevProxyParkAfter */
     apr_interval_time_t tunnel_idle; bool tunnel_idle_set; /* RevProxyTunnelIdle; 0: as long as other waits */
     apr_interval_time_t tunnel_life; bool tunnel_life_set; /* RevProxyTunnelLifetime; 0: no limit */

@@ -126,11 +126,12 @@ const char *rp_conf_cmd_heartbeats(cmd_parms *cmd, void *dir, const char *arg);
 const char *rp_conf_cmd_persist(cmd_parms *cmd, void *dir, int flag);
 const char *rp_conf_cmd_balancer_inherit(cmd_parms *cmd, void *dir, int flag);
 
-/* ---- rp_conf_pass.c, rp_conf_section.c: setters with raw arguments ---- */
+/* ---- rp_conf_pass.c, rp_conf_forwarded.c, rp_conf_section.c: setters with several arguments ---- */
 
 const char *rp_conf_cmd_pass(cmd_parms *cmd, void *dir, const char *args);
 const char *rp_conf_cmd_pass_match(cmd_parms *cmd, void *dir, const char *args);
 const char *rp_conf_cmd_set(cmd_parms *cmd, void *dir, const char *args);
+const char *rp_conf_cmd_forwarded(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 const char *rp_conf_cmd_section(cmd_parms *cmd, void *dir, const char *args);
 
 /* The section of <Proxy>, <ProxyMatch> (either spelling) that a directive stands directly in, or

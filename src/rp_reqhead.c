@@ -1,4 +1,4 @@
-#include "rp_reqhead.h"
+#include "rp_reqhead_int.h"
 
 #include <string.h>
 #include <sys/uio.h>
@@ -293,20 +293,48 @@ const char *rp_reqhead_format_via(request_rec *r, rp_via_t mode, int proto_num)
                         name, port_text, mode == RP_VIA_FULL ? " (" AP_SERVER_BASEVERSION ")" : "");
 }
 
-/* A field to which we append an element, or which we remove. */
+/* A field to which we append an element, which we replace, or which we remove. */
 typedef struct {
-    rp_span_t name;
+    rp_span_t name;      /* without bytes: not ours in this request */
     const char *element; /* NULL: nothing to add */
     bool is_removed;
+    bool is_replaced;    /* the element is all of it */
     bool is_written;
 } own_field_t;
 
 /* In the order in which they are added where the client has none. */
-enum { OWN_VIA, OWN_EXPECT, OWN_FOR, OWN_HOST, OWN_SERVER, OWN_COUNT };
+enum { OWN_VIA, OWN_EXPECT, OWN_FOR, OWN_HOST, OWN_SERVER, OWN_PROTO, OWN_PORT, OWN_FORWARDED, OWN_COUNT };
 
 static bool has_field(const writer_t *w, const char *name)
 {
     return apr_table_get(w->fields, name) != NULL;
+}
+
+/* What the client sent in a field of RevProxyForwarded, where that counts. */
+static const char *get_theirs(const writer_t *w, const rp_forwarded_t *conf, rp_span_t name)
+{
+    return rp_forwarded_keeps(w->r, conf) ? apr_table_getm(w->r->pool, w->fields, name.p) : NULL;
+}
+
+static void fill_forwarded(writer_t *w, const rp_forwarded_t *conf, own_field_t *own)
+{
+    static const rp_span_t proto = NAMED("X-Forwarded-Proto"), port = NAMED("X-Forwarded-Port"),
+                           forwarded = NAMED("Forwarded");
+    request_rec *r = w->r;
+    const char *text;
+
+    if (conf->proto) {
+        text = rp_forwarded_get_proto(r, get_theirs(w, conf, proto));
+        own[OWN_PROTO] = (own_field_t){proto, text, .is_replaced = true};
+    }
+    if (conf->port) {
+        text = rp_forwarded_get_port(r, get_theirs(w, conf, port));
+        own[OWN_PORT] = (own_field_t){port, text, .is_replaced = true};
+    }
+    if (conf->rfc7239) {
+        text = rp_forwarded_format(r, conf, get_client_host(r), get_theirs(w, conf, forwarded));
+        own[OWN_FORWARDED] = (own_field_t){forwarded, text, .is_replaced = true};
+    }
 }
 
 static void fill_own_fields(writer_t *w, own_field_t *own)
@@ -314,11 +342,11 @@ static void fill_own_fields(writer_t *w, own_field_t *own)
     request_rec *r = w->r;
     rp_via_t via = rp_conf_get_server(r->server)->via;
 
-    own[OWN_VIA] = (own_field_t){NAMED("Via"), NULL, via == RP_VIA_BLOCK, false};
-    own[OWN_EXPECT] = (own_field_t){NAMED("Expect"), NULL, !w->want->expect, false};
-    own[OWN_FOR] = (own_field_t){NAMED("X-Forwarded-For"), NULL, false, false};
-    own[OWN_HOST] = (own_field_t){NAMED("X-Forwarded-Host"), NULL, false, false};
-    own[OWN_SERVER] = (own_field_t){NAMED("X-Forwarded-Server"), NULL, false, false};
+    own[OWN_VIA] = (own_field_t){NAMED("Via"), .is_removed = via == RP_VIA_BLOCK};
+    own[OWN_EXPECT] = (own_field_t){NAMED("Expect"), .is_removed = !w->want->expect};
+    own[OWN_FOR].name = (rp_span_t)NAMED("X-Forwarded-For");
+    own[OWN_HOST].name = (rp_span_t)NAMED("X-Forwarded-Host");
+    own[OWN_SERVER].name = (rp_span_t)NAMED("X-Forwarded-Server");
     if (rp_conf_get_dir(r)->add_headers != RP_OFF) {
         own[OWN_FOR].element = r->useragent_ip;
         own[OWN_HOST].element = get_client_host(r);
@@ -331,6 +359,9 @@ static void fill_own_fields(writer_t *w, own_field_t *own)
     if (w->want->expect && !has_field(w, "Expect")) {
         own[OWN_EXPECT].element = "100-Continue";
     }
+    if (rp_conf_get_dir(r)->forwarded) {
+        fill_forwarded(w, rp_conf_get_dir(r)->forwarded, own);
+    }
 }
 
 static own_field_t *find_own_field(own_field_t *own, rp_span_t name)
@@ -338,7 +369,7 @@ static own_field_t *find_own_field(own_field_t *own, rp_span_t name)
     int i;
 
     for (i = 0; i < OWN_COUNT; i++) {
-        if (is_name(name, own[i].name)) {
+        if (own[i].name.n && is_name(name, own[i].name)) {
             return &own[i];
         }
     }
@@ -369,7 +400,7 @@ static void add_client_field(writer_t *w, own_field_t *own, const apr_table_entr
         }
     }
     else if (!f->is_written && !f->is_removed) {
-        add_own_field(w, f, name, apr_table_getm(w->r->pool, w->fields, e->key));
+        add_own_field(w, f, name, f->is_replaced ? NULL : apr_table_getm(w->r->pool, w->fields, e->key));
     }
 }
 
@@ -378,7 +409,7 @@ static void add_client_fields(writer_t *w)
 {
     const apr_array_header_t *fields = apr_table_elts(w->fields);
     const apr_table_entry_t *e = (const apr_table_entry_t *)fields->elts;
-    own_field_t own[OWN_COUNT];
+    own_field_t own[OWN_COUNT] = {{{NULL, 0}, NULL, false, false, false}};
     int i;
 
     fill_own_fields(w, own);
@@ -388,7 +419,7 @@ static void add_client_fields(writer_t *w)
         }
     }
     for (i = 0; i < OWN_COUNT; i++) {
-        if (!own[i].is_written && !own[i].is_removed) {
+        if (own[i].name.n && !own[i].is_written && !own[i].is_removed) {
             add_own_field(w, &own[i], own[i].name, NULL);
         }
     }
