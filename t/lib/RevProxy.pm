@@ -355,7 +355,7 @@ sub valgrind {
 sub sanitizer_env {
     my ($self) = @_;
     my $mode = $ENV{RP_SAN} || '';
-    return () if $mode ne 'asan' && $mode ne 'tsan';
+    return () if $self->{front} ne 'revproxy' || $mode ne 'asan' && $mode ne 'tsan'; # a peer of stock httpd is not what is tested
     my $log = "log_path=$self->{dir}/san/$mode:exitcode=86";
     return (
         LD_PRELOAD   => sanitizer_runtime($mode),
