@@ -13,6 +13,9 @@ my %paths = (
     '02-tls-termination.conf' => [
         '/path/to/your/certificate.crt' => $cert, '/path/to/your/private.key' => $key, '/path/to/your/chain.pem' => $cert,
     ],
+    '07-cache.conf'         => [ '/var/cache/apache2/mod_cache_disk' => '%%DOCROOT%%' ],
+    '08-hardening.conf'     => [ '/path/to/your/certificate.crt' => $cert, '/path/to/your/private.key' => $key ],
+    '09-tls-to-backend.conf' => [ '/path/to/your/private-ca.pem' => $cert ],
     '11-beside-mod_proxy.conf' => [ '/var/www/html' => '%%DOCROOT%%' ],
 );
 # These need no example's line: every module that they may use.
