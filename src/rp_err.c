@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "apr_strings.h"
+#include "http_core.h"
+#include "http_protocol.h"
+#include "mod_core.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
@@ -68,11 +71,28 @@ static bool names_host(const char *page)
     return page[strlen(page) - 1] == ':';
 }
 
+/* httpd's page for 501 speaks of the method, whatever the reason. An ErrorDocument goes before ours. */
+static void write_own_page(request_rec *r, const rp_err_info_t *e)
+{
+    const char *title = ap_get_status_line(e->status);
+
+    if (ap_response_code_string(r, ap_index_of_response(e->status))) {
+        return;
+    }
+    ap_custom_response(r, e->status,
+                       apr_pstrcat(r->pool, DOCTYPE_HTML_2_0 "<html><head>\n<title>", title, "</title>\n</head><body>\n<h1>",
+                                   title + 4, "</h1>\n<p>", e->page, ".</p>\n", ap_psignature("<hr>\n", r),
+                                   "</body></html>\n", NULL));
+}
+
 int rp_err_to_status(request_rec *r, rp_err_t err, const char *host)
 {
     const rp_err_info_t *e = rp_err_get(err);
 
-    if (e->page) {
+    if (e->page && e->status == HTTP_NOT_IMPLEMENTED) {
+        write_own_page(r, e);
+    }
+    else if (e->page) {
         const char *name = names_host(e->page) && host ? apr_pstrcat(r->pool, " ", host, NULL) : "";
 
         apr_table_setn(r->notes, "error-notes",

@@ -40,7 +40,7 @@ typedef struct rp_err_info_t {
                             or the request goes on */
     unsigned flags;      /* RP_ERR_* */
     const char *page;    /* reason named on the client's error page ("502 Proxy Error", as mod_proxy
-                            words it; behind a colon comes the host), or NULL: the plain page */
+                            words it; behind a colon comes the host; of 501 the whole page), or NULL: the plain page */
     const char *text;    /* what happened, for the log */
     const char *outcome; /* what the module does next */
     const char *action;  /* what the operator can do */

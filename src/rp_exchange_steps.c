@@ -66,31 +66,27 @@ static apr_interval_time_t get_backend_timeout(const rp_exchange_t *x)
 
 /* ---- prepare ---- */
 
-/* RFC 9110 7.6.2. Sets *result where the request ends here. */
-static bool passes_max_forwards(rp_exchange_t *x, int *result)
+/* RFC 9110 7.6.2. *is_ours: we are the last recipient of this TRACE or OPTIONS. */
+static rp_err_t check_max_forwards(rp_exchange_t *x, bool *is_ours)
 {
     request_rec *r = x->r;
     const char *text = apr_table_get(r->headers_in, "Max-Forwards");
     apr_off_t hops = rp_conf_get_server(r->server)->max_forwards;
 
     if (text && !ap_parse_strict_length(&hops, text)) {
-        *result = HTTP_BAD_REQUEST;
-        return false;
+        return RP_E_MAX_FORWARDS_BAD;
     }
-    if (text) {
-        if (hops == 0) {
-            *result = r->method_number == M_TRACE || r->method_number == M_OPTIONS ? OK : HTTP_BAD_REQUEST;
-            return false;
-        }
-        hops--;
+    if (text && hops == 0) {
+        *is_ours = r->method_number == M_TRACE || r->method_number == M_OPTIONS;
+        return *is_ours ? RP_E_NONE : RP_E_MAX_FORWARDS;
     }
+    hops -= text != NULL;
     if (hops >= 0) {
         apr_table_setn(r->headers_in, "Max-Forwards", apr_off_t_toa(r->pool, hops));
     }
-    return true;
+    return RP_E_NONE;
 }
 
-/* We are the last recipient of this TRACE or OPTIONS. */
 static int answer_locally(request_rec *r)
 {
     r->proxyreq = PROXYREQ_NONE;
@@ -153,7 +149,7 @@ static rp_step_t step_prepare(rp_exchange_t *x)
 {
     request_rec *r = x->r;
     rp_step_t next;
-    int result = OK;
+    bool is_ours = false;
     rp_err_t err = check_client(r);
 
     if (err != RP_E_NONE) {
@@ -167,8 +163,9 @@ static rp_step_t step_prepare(rp_exchange_t *x)
     if (!may_trace(x, &next)) {
         return next;
     }
-    if (!passes_max_forwards(x, &result)) {
-        return result == OK ? rp_exchange_end(x, answer_locally(r)) : rp_exchange_fail_with(x, RP_E_MAX_FORWARDS);
+    err = check_max_forwards(x, &is_ours);
+    if (err != RP_E_NONE || is_ours) {
+        return is_ours ? rp_exchange_end(x, answer_locally(r)) : rp_exchange_fail_with(x, err);
     }
     if (x->up.is_suspect) {
         r->connection->keepalive = AP_CONN_CLOSE;

@@ -83,6 +83,17 @@ is $app->connections, 1, 'on one connection to the backend';
 is $k->request(path => '/get')->status, 200, 'whose client goes on';
 $k->close;
 
+# RFC 9110 10.1.1: no client may expect it without content, and to the backend we are the client.
+only_ours {
+    $k = $t->connect;
+    $k->send_request(path => '/get', headers => [ Expect => '100-continue' ]);
+    $first = $k->read_response(interim => 1);
+    is $first->status, 200, 'expected without a body: the answer, and no 100 before it';
+    my @all = $app->requests;
+    ok !defined $all[-1]->header('Expect'), '... and the backend is not asked';
+    $k->close;
+} 'it sends it on, and a 100 first';
+
 only_ours {
     ($first, $final) = ask('/final');
     is $first->status, 417, 'a final response instead of 100 reaches the client';

@@ -128,6 +128,13 @@ only_ours {
 
 # --- the client's fault, or the configuration's ---
 
+only_ours {
+    my $page = $t->request(method => 'POST', path => '/app/ok', headers => [ 'Transfer-Encoding' => 'gzip, chunked' ])->body;
+    like $page, qr{<h1>Not Implemented</h1>\s*<p>The request's Transfer-Encoding is not known here: only chunked is\.</p>}, 'the page of 501 says why';
+    like $t->get('/app/ok', headers => [ 'Max-Forwards' => 0 ])->body,   qr{Max-Forwards has reached zero}, 'Max-Forwards 0: so does its page';
+    like $t->get('/app/ok', headers => [ 'Max-Forwards' => 'x' ])->body, qr{Max-Forwards is not a number}, '... and that of one that is no number';
+} 'its words are its own';
+
 for my $row (
     [ 'GET', '/scheme/x',       500, 'RP0108' ],
     [ 'GET', '/group/x',        500, 'RP0602' ],
@@ -136,8 +143,8 @@ for my $row (
     [ 'GET', '/joined/x',       ours(502, mod_proxy => 500, 'it looks the name up'), 'RP0603' ],
     [ 'TRACE', '/app/ok',       405, undef ],
     [ 'GET', '/app/ok',         400, 'RP0208', 'Max-Forwards' => '0' ],
-    [ 'GET', '/app/ok',         400, 'RP0208', 'Max-Forwards' => 'x' ],
-    [ 'GET', '/app/ok',         400, 'RP0208', 'Max-Forwards' => '-1' ],
+    [ 'GET', '/app/ok',         400, 'RP0210', 'Max-Forwards' => 'x' ],
+    [ 'GET', '/app/ok',         400, 'RP0210', 'Max-Forwards' => '-1' ],
     [ 'OPTIONS', '/app/ok',     200, undef, 'Max-Forwards' => '0' ],
     [ 'POST', '/app/ok',        ours(501, mod_proxy => 500, 'section 0 row 5'), 'RP0504', 'Transfer-Encoding' => 'gzip, chunked' ],
     )
