@@ -281,20 +281,12 @@ bool rp_client_is_gone(const rp_client_t *cl)
     return cl->r->connection->aborted;
 }
 
-static void send_direct(rp_client_t *cl, apr_bucket_brigade *bb);
-
 bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb)
 {
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv = pass_down(cl, bb);
 
-    if (cl->is_direct) {
-        send_direct(cl, bb);
-    }
-    if (!APR_BRIGADE_EMPTY(bb)) {
-        rv = pass_down(cl, bb);
-        apr_brigade_cleanup(bb);
-        cl->needs_flush = true;
-    }
+    apr_brigade_cleanup(bb);
+    cl->needs_flush = true;
     cl->writes++;
     cl->head_sent = true;
     return rv == APR_SUCCESS && !rp_client_is_gone(cl);
@@ -312,12 +304,7 @@ bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb)
 {
     bool ok;
 
-    if (cl->is_direct) {
-        send_direct(cl, bb);
-    }
-    if (!cl->is_direct || cl->needs_flush || !APR_BRIGADE_EMPTY(bb)) {
-        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(cl->r->connection->bucket_alloc));
-    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(cl->r->connection->bucket_alloc));
     ok = rp_client_write(cl, bb);
     cl->needs_flush = false;
     return ok;
@@ -513,15 +500,17 @@ static bool send_bucket(rp_client_t *cl, apr_bucket *e)
     return (apr_size_t)sent == n;
 }
 
-/* What the socket takes at once of bb. What stays in bb is for httpd's filters, which hold it until the socket
- * takes it. */
-static void send_direct(rp_client_t *cl, apr_bucket_brigade *bb)
+bool rp_client_send(rp_client_t *cl, apr_bucket_brigade *bb)
 {
+    /* What httpd's filters still hold goes first. */
     bool goes_on = !cl->r->connection->data_in_output_filters;
 
-    while (goes_on && !APR_BRIGADE_EMPTY(bb) && !APR_BUCKET_IS_METADATA(APR_BRIGADE_FIRST(bb))) {
+    while (goes_on && !APR_BRIGADE_EMPTY(bb)) {
         goes_on = send_bucket(cl, APR_BRIGADE_FIRST(bb));
     }
+    cl->writes++;
+    cl->head_sent = true;
+    return !rp_client_is_gone(cl);
 }
 
 /* ---- */

@@ -56,6 +56,9 @@ bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb);
 void rp_client_send_interim(rp_client_t *cl, bool with_fields);
 /* The same, with nothing held back for more to come. */
 bool rp_client_write_out(rp_client_t *cl, apr_bucket_brigade *bb);
+/* To a direct client: what its socket takes at once of bb, which holds data only; the rest stays in bb. false:
+ * the client is gone. */
+bool rp_client_send(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Do body bytes reach the client as they are: no TLS, no HTTP/2, no filter in their way but httpd's own,
  * which let them pass? Known once the head is on its way. */
 bool rp_client_is_bare(const rp_client_t *cl);
@@ -66,7 +69,7 @@ bool rp_client_splice(rp_client_t *cl, rp_pipe_t *pipe);
 bool rp_client_flush(rp_client_t *cl, apr_bucket_brigade *bb);
 /* Move bytes of a direct client into an empty pipe. Results as of rp_client_read. */
 rp_client_result_t rp_client_fill(rp_client_t *cl, rp_pipe_t *pipe, apr_status_t *rv);
-/* Is output still waiting for the client to read? Tries to send it first. */
+/* Is output of httpd's filters still waiting for the client to read? Tries to send it first. */
 bool rp_client_has_pending(rp_client_t *cl);
 bool rp_client_is_gone(const rp_client_t *cl);
 /* HTTP is over on this connection: from now on reads and writes are of its bare bytes, and it is

@@ -234,6 +234,28 @@ static limit_t get_limit(const rp_exchange_t *x)
 
 /* ---- the step ---- */
 
+/* While the tunnel is parked: the client's apr_socket_t is not its own then, so nothing of httpd's may write. */
+static rp_served_t serve(void *ctx, const rp_ready_t *ready, rp_wait_t *wait)
+{
+    const rp_exchange_t *x = ctx;
+    rp_tunnel_t *t = x->tunnel;
+    rp_flow_t flow = rp_tunnel_pump(t, ready);
+    rp_wait_t next;
+
+    if (flow == RP_FLOW_ON) {
+        return RP_SERVED_MORE;
+    }
+    if ((flow != RP_FLOW_WAIT_CLIENT && flow != RP_FLOW_WAIT_BACKEND) ||
+        (ready->is_client_gone && t->down != RP_FLOW_ENDED)) {
+        return RP_SERVED_OVER;
+    }
+    rp_tunnel_want(t, &next);
+    next.deadline = get_limit(x).at;
+    next.until_stop = wait->until_stop;
+    *wait = next;
+    return RP_SERVED_WAITS;
+}
+
 static rp_step_t end_tunnel(rp_exchange_t *x, rp_err_t err, apr_status_t rv)
 {
     rp_fault_t fault = {err, rv, NULL, 0};
@@ -252,6 +274,7 @@ static rp_step_t expire(rp_exchange_t *x, rp_err_t why)
 static rp_step_t wait_for_bytes(rp_exchange_t *x, const limit_t *limit)
 {
     rp_tunnel_want(x->tunnel, &x->wait);
+    x->parking.serve = rp_tunnel_is_bare(x->tunnel) ? serve : NULL;
     x->wait.deadline = limit->at;
     x->wait.until_stop = !limit->is_stopping;
     return RP_STEP_WAIT;
@@ -260,7 +283,7 @@ static rp_step_t wait_for_bytes(rp_exchange_t *x, const limit_t *limit)
 rp_step_t rp_exchange_run_tunnel(rp_exchange_t *x)
 {
     rp_tunnel_t *t = x->tunnel;
-    rp_flow_t flow = rp_tunnel_pump(t);
+    rp_flow_t flow = rp_tunnel_pump(t, NULL);
     limit_t limit;
 
     if (flow == RP_FLOW_FAIL) {

@@ -54,6 +54,17 @@ typedef struct rp_park_t rp_park_t; /* a client's connection that can be parked 
  * it has ended and was finished for httpd. */
 typedef bool rp_park_resume_fn(void *ctx);
 
+/* What came of serving a parked request. */
+typedef enum {
+    RP_SERVED_WAITS, /* for what *wait says now; its descriptors stay the same */
+    RP_SERVED_MORE,  /* there is more to do than one fair share: serve it again */
+    RP_SERVED_OVER   /* the request itself has to go on */
+} rp_served_t;
+
+/* Do what there is to do for a parked request because of *ready, without httpd: no hook, no log, no end
+ * of a request. Called by a thread of rp_park's own, one request after the other: it must be brief. */
+typedef rp_served_t rp_park_serve_fn(void *ctx, const rp_ready_t *ready, rp_wait_t *wait);
+
 /* How to wait. park NULL: in the thread. */
 typedef struct rp_parking_t {
     rp_park_t *park;
@@ -61,7 +72,8 @@ typedef struct rp_parking_t {
     bool is_slow;                   /* ... the last wait (kept up by rp_park_wait) was longer: a thread is
                                        not to be held for what will not come in time */
     rp_park_resume_fn *resume;
-    void *ctx;
+    rp_park_serve_fn *serve;       /* while parked, call this where it is ready; NULL: resume */
+    void *ctx;                     /* of both */
 } rp_parking_t;
 
 /* post_config hook: can this MPM park? */

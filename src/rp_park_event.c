@@ -54,6 +54,8 @@ struct rp_park_t {
     bool is_ours;          /* the request under way is proxied */
     bool is_chatty;        /* the client sent its last request right after an answer */
     apr_time_t timer_at;  /* what timer_fd is set to */
+    bool is_served;        /* the request that is parked is: by the ferry */
+    rp_passenger_t passenger;
     bool hears_stop;      /* it is in the list of those */
     TAILQ_ENTRY(rp_park_t) link;
 };
@@ -250,6 +252,7 @@ static void wake(const rp_park_t *park)
 void rp_park_event_child_init(apr_pool_t *pchild)
 {
     if (can_park) {
+        rp_ferry_child_init(pchild);
         (void)apr_thread_mutex_create(&hearers_lock, APR_THREAD_MUTEX_DEFAULT, pchild);
     }
 }
@@ -292,8 +295,10 @@ static void ignore_stop(rp_park_t *park)
     if (park->hears_stop) {
         TAILQ_REMOVE(&hearers, park, link);
         park->hears_stop = false;
-        /* It may have been set to anything. */
-        park->timer_at = 0;
+        if (rp_park_has_stopped()) {
+            /* It may have been set to anything. */
+            park->timer_at = 0;
+        }
     }
     apr_thread_mutex_unlock(hearers_lock);
 }
@@ -308,7 +313,11 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
         return false;
     }
     park->wait = *wait;
-    if (!watch_backend(park) || !watch_client(park)) {
+    park->is_served = how->serve != NULL;
+    if (park->is_served) {
+        forget_client(park);
+    }
+    else if (!watch_backend(park) || !watch_client(park)) {
         forget_backend(park);
         return false;
     }
@@ -319,7 +328,35 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
     return true;
 }
 
+/* And not any more. */
+static void leave_ferry(rp_park_t *park)
+{
+    if (park->is_served) {
+        rp_ferry_leave(&park->passenger);
+        /* It may have been set to wake it. */
+        park->timer_at = 0;
+    }
+}
+
 #if HAS_WAITIO
+/* Its request is served from now on. */
+static void board_ferry(rp_park_t *park)
+{
+    park->passenger = (rp_passenger_t){
+        .wait = &park->wait,
+        .serve = park->how->serve,
+        .ctx = park->how->ctx,
+        .client_fd = park->client_fd,
+        .timer_fd = park->timer_fd,
+        .slot = -1,
+    };
+    if (!rp_ferry_board(&park->passenger)) {
+        park->how->serve = NULL;
+        park->timer_at = 0;
+        wake(park);
+    }
+}
+
 static void hand_to_mpm(rp_park_t *park, park_state_t state)
 {
     set_timer(park);
@@ -331,12 +368,19 @@ static void hand_to_mpm(rp_park_t *park, park_state_t state)
     }
     park->c->cs->state = CONN_STATE_ASYNC_WAITIO;
     park->c->cs->sense = CONN_SENSE_WANT_READ;
+    /* Last: this thread does not own it then. */
+    if (state == PARKED && park->is_served) {
+        board_ferry(park);
+    }
 }
 #endif
 
 /* The client's descriptor is back in its place, whatever comes next. */
 static void take_back(rp_park_t *park)
 {
+    if (park->state == PARKED) {
+        leave_ferry(park);
+    }
     if (park->state == PARKED || park->state == RESTING) {
         set_client_descriptor(park, park->client_fd);
     }
@@ -359,6 +403,9 @@ static void collect_events(rp_park_t *park)
         else if (ev[i].data.fd == park->client_fd) {
             rp_park_note_client(&park->wait, park->ready, (short)ev[i].events);
         }
+    }
+    if (park->is_served) {
+        park->ready->is_client_gone = park->passenger.seen.is_client_gone;
     }
     rp_park_note_time(&park->wait, park->ready);
     forget_backend(park);

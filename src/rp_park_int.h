@@ -2,6 +2,8 @@
 #ifndef RP_PARK_INT_H
 #define RP_PARK_INT_H
 
+#include <sys/queue.h>
+
 #include "rp_park.h"
 
 /* --- rp_park.c --- */
@@ -36,5 +38,28 @@ bool rp_park_is_scarce(unsigned n);
 
 /* Prepare to leave the thread: false when that is not possible now. */
 bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready);
+
+/* --- rp_park_ferry.c --- */
+
+/* A parked request that is served while it is parked. Zero but for slot, which is -1 while not aboard. */
+typedef struct rp_passenger_t {
+    rp_wait_t *wait;
+    rp_park_serve_fn *serve;
+    void *ctx;
+    int client_fd;
+    int timer_fd;        /* made ready when its request has to go on */
+    rp_ready_t seen;     /* by the last event */
+    /* the ferry's own */
+    int slot;
+    short client_events, backend_events; /* registered; -1: not */
+    bool goes_again;
+    TAILQ_ENTRY(rp_passenger_t) link;
+} rp_passenger_t;
+
+void rp_ferry_child_init(apr_pool_t *pchild);
+/* Have p served from now on, perhaps before this returns. false: it cannot be. */
+bool rp_ferry_board(rp_passenger_t *p);
+/* Not any more, from when this returns. Safe where it is not aboard. */
+void rp_ferry_leave(rp_passenger_t *p);
 
 #endif

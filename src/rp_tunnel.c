@@ -174,13 +174,33 @@ static rp_flow_t pump_up(rp_tunnel_t *t)
 
 /* ---- down ---- */
 
+/* Give what is in down_bb to the client; what a direct one does not take stays there. false: it is gone. */
+static bool write_down(rp_tunnel_t *t, bool is_all)
+{
+    if (t->client->is_direct) {
+        return rp_client_send(t->client, t->down_bb);
+    }
+    return (is_all ? rp_client_write_out : rp_client_write)(t->client, t->down_bb);
+}
+
+/* Does the client have to read before it can get more? */
+static bool is_behind(rp_tunnel_t *t)
+{
+    if (t->client->is_direct && !APR_BRIGADE_EMPTY(t->down_bb) && !write_down(t, true)) {
+        return false;
+    }
+    return rp_client_has_pending(t->client) || !APR_BRIGADE_EMPTY(t->down_bb);
+}
+
 /* Let the client have what there is; then: ... */
 static rp_flow_t flush_down(rp_tunnel_t *t, rp_flow_t then)
 {
-    if (!rp_client_flush(t->client, t->down_bb)) {
+    bool is_there = t->client->is_direct ? write_down(t, true) : rp_client_flush(t->client, t->down_bb);
+
+    if (!is_there) {
         return fail(t, RP_E_TUNNEL_CLIENT, 0);
     }
-    return rp_client_has_pending(t->client) ? RP_FLOW_WAIT_CLIENT : then;
+    return is_behind(t) ? RP_FLOW_WAIT_CLIENT : then;
 }
 
 static rp_flow_t end_down(rp_tunnel_t *t)
@@ -204,7 +224,7 @@ static rp_flow_t pass_down(rp_tunnel_t *t, char *buf, apr_size_t n)
     APR_BRIGADE_INSERT_TAIL(t->down_bb, e);
     t->down_size = get_next_size(n, t->down_size);
     /* A plain socket that gave less than it was asked for has no more. */
-    if (!(is_drained ? rp_client_write_out : rp_client_write)(t->client, t->down_bb)) {
+    if (!write_down(t, is_drained)) {
         return fail(t, RP_E_TUNNEL_CLIENT, 0);
     }
     t->down_bytes += (apr_off_t)n;
@@ -285,7 +305,7 @@ static rp_flow_t pump_down(rp_tunnel_t *t)
     for (turn = 0; turn < TURNS; turn++) {
         rp_flow_t flow;
 
-        if (rp_client_has_pending(t->client)) {
+        if (is_behind(t)) {
             return RP_FLOW_WAIT_CLIENT;
         }
         if (t->backend_ended) {
@@ -306,17 +326,27 @@ static bool is_either(const rp_tunnel_t *t, rp_flow_t flow)
     return t->up == flow || t->down == flow;
 }
 
-rp_flow_t rp_tunnel_pump(rp_tunnel_t *t)
+/* Has something come of what this direction waits for: the bits of its sender, of its receiver? */
+static bool is_due(rp_flow_t flow, const rp_ready_t *ready, short client, short backend)
+{
+    if (!ready || flow == RP_FLOW_ON) {
+        return true;
+    }
+    return (flow == RP_FLOW_WAIT_CLIENT && (ready->client & client)) ||
+           (flow == RP_FLOW_WAIT_BACKEND && (ready->backend & backend));
+}
+
+rp_flow_t rp_tunnel_pump(rp_tunnel_t *t, const rp_ready_t *ready)
 {
     apr_off_t before = t->up_bytes + t->down_bytes;
 
     if (t->fault.err != RP_E_NONE) {
         return RP_FLOW_FAIL;
     }
-    if (t->up != RP_FLOW_ENDED) {
+    if (t->up != RP_FLOW_ENDED && is_due(t->up, ready, POLLIN, POLLOUT)) {
         t->up = pump_up(t);
     }
-    if (t->down != RP_FLOW_ENDED) {
+    if (t->down != RP_FLOW_ENDED && is_due(t->down, ready, POLLOUT, POLLIN)) {
         t->down = pump_down(t);
     }
     if (t->up_bytes + t->down_bytes != before) {
@@ -354,6 +384,11 @@ void rp_tunnel_want(const rp_tunnel_t *t, rp_wait_t *wait)
     rp_client_want(t->client, wait, client);
     /* It hangs up once both sides have said their last word: that is no news then. */
     wait->client_is_over = !client && t->down == RP_FLOW_ENDED;
+}
+
+bool rp_tunnel_is_bare(const rp_tunnel_t *t)
+{
+    return t->client->is_direct && !t->client->r->connection->data_in_output_filters && rp_conn_is_plain(t->conn);
 }
 
 /* ---- the beginning ---- */
@@ -411,7 +446,7 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
     put_head(t);
     rp_client_go_raw(client);
     t->may_splice = down->may_splice && client->is_direct && rp_conn_is_plain(conn);
-    if (!rp_client_write_out(client, t->down_bb)) {
+    if (!write_down(t, true)) {
         (void)fail(t, RP_E_TUNNEL_CLIENT, 0);
     }
     return t;
@@ -430,15 +465,15 @@ void rp_tunnel_say_goodbye(rp_tunnel_t *t)
     /* FIN and close, unmasked, two bytes: 1001 */
     static const char going_away[] = {(char)0x88, 2, 1001 >> 8, (char)(1001 & 0xff)};
 
-    bool is_behind = t->down_pipe && rp_splice_held(t->down_pipe);
+    bool is_in_pipe = t->down_pipe && rp_splice_held(t->down_pipe);
 
-    if (is_behind || !rp_frames_can_insert(&t->frames) || t->down == RP_FLOW_ENDED) {
+    if (is_in_pipe || !rp_frames_can_insert(&t->frames) || t->down == RP_FLOW_ENDED) {
         return;
     }
     t->frames.is_closed = true;
     APR_BRIGADE_INSERT_TAIL(t->down_bb,
                             apr_bucket_immortal_create(going_away, sizeof(going_away), get_alloc(t)));
-    (void)rp_client_write_out(t->client, t->down_bb);
+    (void)write_down(t, true);
 }
 
 /* ---- how many there are ---- */

@@ -40,7 +40,7 @@ typedef struct rp_tunnel_t {
     rp_conn_t *conn;             /* borrowed from the exchange */
     const char *protocol;        /* as the client spelled it */
     apr_bucket_brigade *up_bb;   /* from the client, not yet taken by the backend */
-    apr_bucket_brigade *down_bb; /* for the client; empty between calls */
+    apr_bucket_brigade *down_bb; /* for the client, not yet taken by it; empty between calls unless it is direct */
     apr_off_t up_bytes, down_bytes;    /* passed on */
     apr_time_t started, moved;   /* when it began, when bytes last moved */
     rp_pipe_t *up_pipe, *down_pipe;    /* while much comes that nobody has to look at, else NULL */
@@ -59,9 +59,13 @@ typedef struct rp_tunnel_t {
  * A client that is gone shows at the first pump. */
 rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *down, const char *protocol);
 
-/* Move bytes both ways, a fair share at a time. ON: call again; WAIT_*: nothing moves now; ENDED,
+/* Move bytes both ways, a fair share at a time. ready: what became ready, so that nothing else is looked
+ * at; NULL: not known, or bytes may lie in a TLS layer. ON: call again; WAIT_*: nothing moves now; ENDED,
  * OVER: both directions are complete; FAIL. */
-rp_flow_t rp_tunnel_pump(rp_tunnel_t *t);
+rp_flow_t rp_tunnel_pump(rp_tunnel_t *t, const rp_ready_t *ready);
+
+/* Are both sides sockets and nothing else, now and from now on? Then pumping needs nothing of httpd's. */
+bool rp_tunnel_is_bare(const rp_tunnel_t *t);
 
 /* Give back what it holds; safe to repeat. */
 void rp_tunnel_free(rp_tunnel_t *t);
