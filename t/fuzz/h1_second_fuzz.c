@@ -180,7 +180,7 @@ static int on_head(http_parser *p)
 
     if (p->status_code < 200 && p->status_code != 101) {
         c->reading->interims++;
-        return 0;
+        return 1; /* RFC 9112 6.3: it would read a body of a 1xx with Transfer-Encoding */
     }
     c->reading->got = HEAD_ONLY;
     c->reading->status = (int)p->status_code;
