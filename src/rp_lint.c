@@ -23,6 +23,7 @@ static void report(const rp_lint_t *lint, const char *file, int line, const char
         return;
     }
     apr_hash_set(lint->said, key, APR_HASH_KEY_STRING, key);
+    *lint->is_refused |= lint->check->level <= APLOG_ERR;
     ap_log_error(APLOG_MARK, lint->check->level, 0, lint->main, "lint: %s:%d: %s [%s]", file, line, text,
                  lint->check->name);
 }
@@ -258,9 +259,11 @@ static void look_at_directives(rp_lint_t *lint, const ap_directive_t *d)
     }
 }
 
-static void check_all(apr_pool_t *p, server_rec *main, bool is_configtest)
+/* Returns false where a check of level error found something. */
+static bool check_all(apr_pool_t *p, server_rec *main, bool is_configtest)
 {
-    rp_lint_t lint = {.p = p, .main = main, .is_configtest = is_configtest};
+    bool is_refused = false;
+    rp_lint_t lint = {.p = p, .main = main, .is_configtest = is_configtest, .is_refused = &is_refused};
     const apr_array_header_t *servers = rp_lint_get_servers(p, main);
     int i;
 
@@ -274,6 +277,7 @@ static void check_all(apr_pool_t *p, server_rec *main, bool is_configtest)
     lint.s = main;
     lint.conf = rp_conf_get_server(main);
     run_checks(&lint, RP_LINT_WHOLE);
+    return !is_refused;
 }
 
 int rp_lint_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -283,8 +287,8 @@ int rp_lint_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (has_unknown_word(s)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST) {
-        check_all(ptemp, s, true);
+    if (ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST && !check_all(ptemp, s, true)) {
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
 }
@@ -295,7 +299,8 @@ int rp_lint_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     (void)plog;
     /* httpd reads its configuration twice when it starts. */
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
-        check_all(ptemp, s, false);
+        /* One broken route is no reason to leave the others without a server. */
+        (void)check_all(ptemp, s, false);
     }
     return OK;
 }

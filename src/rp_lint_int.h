@@ -39,7 +39,8 @@ typedef enum {
 
 typedef struct rp_lint_check_t {
     const char *name; /* for RevProxyLint and README; NULL ends a table */
-    int level;        /* APLOG_WARNING: most likely a mistake; APLOG_INFO: legal, worth knowing */
+    int level;        /* APLOG_ERR: no request can succeed, so configtest fails; APLOG_WARNING: most
+                         likely a mistake; APLOG_INFO: legal, worth knowing */
     rp_lint_scope_t scope;
     void (*run)(rp_lint_t *lint);
 } rp_lint_check_t;
@@ -48,6 +49,7 @@ typedef struct rp_lint_check_t {
 struct rp_lint_t {
     apr_pool_t *p;
     bool is_configtest;
+    bool *is_refused;             /* set when a check of level error had something to say */
     server_rec *main, *s;         /* the main server, the one looked at */
     const rp_server_conf_t *conf; /* of s */
     const rp_lint_check_t *check; /* the one that runs */

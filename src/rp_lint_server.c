@@ -46,7 +46,7 @@ static void check_forwarded_proto(rp_lint_t *lint)
     if (tls && route && !sends_proto(lint)) {
         rp_lint_say(lint, tls->filename, tls->line_num,
                     "SSLEngine on: clients speak https and the backend of %s (%s:%d) does not see it, so it may build "
-                    "http:// links or redirect without end: write RequestHeader set X-Forwarded-Proto https",
+                    "http:// links or redirect without end: write RevProxyForwarded proto",
                     route->path, route->file, route->line);
     }
 }

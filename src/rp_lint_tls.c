@@ -22,13 +22,30 @@ static const rp_backend_t *get_tls_backend(const rp_lint_t *lint)
     return b && b->is_tls ? b : NULL;
 }
 
+/* The route's backend, or the first member with TLS. */
+static const rp_backend_t *find_tls_backend(const rp_lint_t *lint)
+{
+    const rp_group_t *group = lint->route->group;
+    int i;
+
+    for (i = 0; group && i < group->members->nelts; i++) {
+        const rp_backend_t *b = APR_ARRAY_IDX(group->members, i, const rp_backend_t *);
+
+        if (b->is_tls) {
+            return b;
+        }
+    }
+    return get_tls_backend(lint);
+}
+
 static void check_engine(rp_lint_t *lint)
 {
-    const rp_backend_t *b = get_tls_backend(lint);
+    const rp_backend_t *b = find_tls_backend(lint);
 
     if (b && !is_said(lint, "SSLProxyEngine", "on", b->server) && !is_said(lint, "TLSProxyEngine", "on", b->server)) {
-        rp_lint_say_route(lint, "the target wants TLS and SSLProxyEngine is not on here, so every request "
-                                "fails: load mod_ssl and write SSLProxyEngine On");
+        rp_lint_say_route(lint, "the %s wants TLS and SSLProxyEngine is not on here, so every request "
+                                "fails: load mod_ssl and write SSLProxyEngine On",
+                          lint->route->group ? b->name : "target");
     }
 }
 
@@ -202,7 +219,7 @@ static void check_dir(rp_lint_t *lint)
 }
 
 const rp_lint_check_t rp_lint_tls_checks[] = {
-    {"tls-engine", APLOG_WARNING, RP_LINT_ROUTE, check_engine},
+    {"tls-engine", APLOG_ERR, RP_LINT_ROUTE, check_engine},
     {"tls-address", APLOG_INFO, RP_LINT_ROUTE, check_address},
     {"tls-host", APLOG_INFO, RP_LINT_ROUTE, check_host},
     {"tls-unverified", APLOG_INFO, RP_LINT_ROUTE, check_unverified},

@@ -13,7 +13,7 @@ sub lint {
     my ($config, %opt) = @_;
     # Names of hosts are made up here; t/16 looks some up.
     my ($ok, $output) = RevProxy->configtest(config => "$config\nRevProxyLint -resolve\n", %opt);
-    $ok or return "refused: $output";
+    $ok || $output =~ /revproxy:error\] .* lint: / or return "refused: $output";
     return join '', map { "$_\n" } grep { /\brevproxy:/ } split /\n/, $output;
 }
 
@@ -40,16 +40,20 @@ my @suspicious = (
     [ 'ProxyPass /x http://a disablereuse=On ttl=5', 1, 'info', qr{disablereuse=On costs .*ttl= and smax= have no effect with it} ],
     [ "<Proxy http://a>\nProxyPass http://b\n</Proxy>", 2, 'warn', qr{no effect inside <Proxy>} ],
     [ 'ProxyPass /x http://a', 1, 'info', qr{no ProxyPassReverse for this target.*write ProxyPassReverse /x http://a \[reverse\]$} ],
-    [ 'ProxyPass /x https://a', 1, 'warn', qr{SSLProxyEngine On} ],
-    [ "<VirtualHost *:80>\nProxyPass /x wss://a\n</VirtualHost>\n<VirtualHost *:80>\nSSLProxyEngine On\n</VirtualHost>", 2, 'warn', qr{SSLProxyEngine On} ],
+    [ 'ProxyPass /x https://a', 1, 'error', qr{SSLProxyEngine On} ],
+    [ "<Proxy balancer://b>\nBalancerMember https://a\n</Proxy>\nProxyPass / balancer://b/", 4, 'error', qr{https://a wants TLS.*SSLProxyEngine On} ],
+    [ "<VirtualHost *:80>\nProxyPass /x wss://a\n</VirtualHost>\n<VirtualHost *:80>\nSSLProxyEngine On\n</VirtualHost>", 2, 'error', qr{SSLProxyEngine On} ],
 );
 
 for my $case (@suspicious) {
     my ($config, $line, $level, $words) = @$case;
-    my $report = lint($config, modules => ['ssl']);
+    my $report = lint($config, modules => [qw(ssl slotmem_shm)]);
     my @hits = grep { /revproxy:$level\]/ && /lint: \S+test\.conf:$line: / && $_ =~ $words } split /\n/, $report;
     is scalar(@hits), 1, (split /\n/, $config)[ $line - 1 ] or diag $report;
 }
+
+ok !(RevProxy->configtest(modules => ['ssl'], config => "ProxyPass /x https://a\n"))[0], 'a level error fails configtest';
+ok +(RevProxy->configtest(modules => ['ssl'], config => "ProxyPass /x https://a\nRevProxyLint -tls-engine -resolve\n"))[0], '... unless it is switched off';
 
 my $sound = <<'EOT';
 ProxyPass        /x/y/ http://c/
