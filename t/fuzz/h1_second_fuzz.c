@@ -34,7 +34,7 @@ typedef struct {
     unsigned interims;
     bool is_excused;   /* ours: the second parser may refuse this */
     bool is_trailer_excused; /* ours: it may refuse the trailers */
-    bool has_bare_cr;  /* ours: in a reason, which we replace; the second parser ends the line there */
+    bool is_apart;     /* ours: see is_apart() */
 } reading_t;
 
 static void add_to_body(reading_t *r, const char *p, size_t n)
@@ -72,8 +72,14 @@ static bool is_excused(const message_t *m, const char *head, size_t len)
     return (has_length && has_coding)            /* RFC 9112 6.3: Transfer-Encoding overrides */
            || m->framing.repeated_length         /* RFC 9110 8.6: equal lengths are one */
            || (m->framing.body == RP_H1_BODY_NONE && (has_length || has_coding)) /* they do not matter then */
-           || memchr(head, '\t', len)            /* RFC 9112 5.1: a tab may end a framing field */
            || lines > m->head.nfields;           /* mod_proxy: a second status line is dropped */
+}
+
+/* Where the second parser is known to see something else: it ends a line at a bare CR in a reason,
+ * and does not cut a tab off a coding or a length (RFC 9112 5.1 says OWS). */
+static bool is_apart(const message_t *m, const char *head)
+{
+    return m->head.reason_unfit || memchr(head, '\t', m->head.body_at);
 }
 
 /* false: no head that we take. */
@@ -151,7 +157,7 @@ static reading_t read_ours(const uint8_t *bytes, size_t size, bool was_head)
         bool is_good = read_head(&m, buf + at, size - at, was_head);
 
         r.is_excused |= is_good && is_excused(&m, (const char *)bytes + at, m.head.body_at);
-        r.has_bare_cr |= is_good && m.head.reason_unfit;
+        r.is_apart |= is_good && is_apart(&m, (const char *)bytes + at);
         at += is_good ? m.head.body_at : 0;
         if (is_good && (m.head.status >= 200 || m.head.status == 101)) {
             r.status = m.head.status;
@@ -264,7 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         reading_t ours = read_ours(bytes, size, was_head);
         reading_t theirs;
 
-        if (ours.got == REFUSED || ours.status == 101 || ours.has_bare_cr) {
+        if (ours.got == REFUSED || ours.status == 101 || ours.is_apart) {
             continue;
         }
         theirs = read_theirs(bytes, size, was_head);
