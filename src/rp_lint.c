@@ -50,6 +50,23 @@ void rp_lint_say_route(const rp_lint_t *lint, const char *fmt, ...)
                 route->raw_target, text);
 }
 
+void rp_lint_say_backend(const rp_lint_t *lint, const char *fmt, ...)
+{
+    const rp_backend_t *b = lint->backend;
+    const char *text;
+    va_list args;
+
+    va_start(args, fmt);
+    text = apr_pvsprintf(lint->p, fmt, args);
+    va_end(args);
+    if (lint->route) {
+        rp_lint_say_route(lint, "%s", text);
+    }
+    else {
+        rp_lint_say(lint, b->file, b->line, "BalancerMember %s: %s", b->name, text);
+    }
+}
+
 void rp_lint_say_directive(const rp_lint_t *lint, const char *fmt, ...)
 {
     const char *text;
@@ -192,6 +209,14 @@ static bool is_first_look(rp_lint_t *lint, const rp_route_t *route)
     return true;
 }
 
+static void look_at_backend(rp_lint_t *lint, const rp_backend_t *backend)
+{
+    lint->backend = backend;
+    if (backend) {
+        run_checks(lint, RP_LINT_BACKEND);
+    }
+}
+
 static void look_at_route(rp_lint_t *lint, const rp_route_t *route, int rank, const rp_dir_conf_t *dir)
 {
     lint->route = route;
@@ -199,6 +224,7 @@ static void look_at_route(rp_lint_t *lint, const rp_route_t *route, int rank, co
     lint->dir = dir;
     if (is_first_look(lint, route)) {
         run_checks(lint, RP_LINT_ROUTE);
+        look_at_backend(lint, route->backend);
     }
     rp_lint_note_route(lint);
 }
@@ -223,6 +249,21 @@ static void look_at_routes(rp_lint_t *lint)
     }
 }
 
+static void look_at_members(rp_lint_t *lint, const rp_group_t *group)
+{
+    int i;
+
+    lint->route = NULL;
+    lint->dir = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
+    for (i = 0; i < group->members->nelts; i++) {
+        const rp_backend_t *member = APR_ARRAY_IDX(group->members, i, const rp_backend_t *);
+
+        if (member->server == lint->s) {
+            look_at_backend(lint, member);
+        }
+    }
+}
+
 /* A virtual host has the main server's groups, too. */
 static void look_at_groups(rp_lint_t *lint)
 {
@@ -232,6 +273,7 @@ static void look_at_groups(rp_lint_t *lint)
         lint->group = APR_ARRAY_IDX(lint->conf->groups, i, rp_group_t *);
         if (lint->group->server == lint->s) {
             run_checks(lint, RP_LINT_GROUP);
+            look_at_members(lint, lint->group);
         }
     }
 }

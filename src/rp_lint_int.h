@@ -31,6 +31,7 @@ typedef struct rp_lint_t rp_lint_t;
 /* What a check looks at, once each. */
 typedef enum {
     RP_LINT_ROUTE,     /* a route with its server: lint->route, rank, dir; its rank-th neighbours come before it */
+    RP_LINT_BACKEND,   /* that of a route, or a group's member: lint->backend; route is NULL for a member */
     RP_LINT_GROUP,     /* lint->group, in the server that defines it */
     RP_LINT_SERVER,    /* lint->s */
     RP_LINT_DIRECTIVE, /* lint->d, any module's, and the server it stands in */
@@ -54,6 +55,7 @@ struct rp_lint_t {
     const rp_server_conf_t *conf; /* of s */
     const rp_lint_check_t *check; /* the one that runs */
     const rp_route_t *route;
+    const rp_backend_t *backend;
     int rank;                     /* of the route among conf->routes; -1: in a Location */
     const rp_dir_conf_t *dir;     /* where the route stands: of its Location, or the server's */
     const rp_group_t *group;
@@ -81,6 +83,8 @@ void rp_lint_say(const rp_lint_t *lint, const char *file, int line, const char *
     __attribute__((format(printf, 4, 5)));
 /* The same about lint->route, which is named first. */
 void rp_lint_say_route(const rp_lint_t *lint, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same about lint->backend: its route or itself is named first. */
+void rp_lint_say_backend(const rp_lint_t *lint, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same about lint->d. */
 void rp_lint_say_directive(const rp_lint_t *lint, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -232,19 +232,19 @@ static void check_typo(rp_lint_t *lint)
 
 static void check_port(rp_lint_t *lint)
 {
-    const rp_backend_t *b = lint->route->backend;
+    const rp_backend_t *b = lint->backend;
 
-    if (!b || b->uds_path) {
+    if (b->uds_path) {
         return;
     }
     if (!b->is_tls && (b->port == 443 || b->port == 8443)) {
-        rp_lint_say_route(lint,
+        rp_lint_say_backend(lint,
                           "port %u usually speaks TLS, and this sends plain HTTP, which is answered with 400 there: "
                           "write %ss:// (and SSLProxyEngine On)",
                           b->port, b->scheme);
     }
     else if (b->is_tls && b->port == 80) {
-        rp_lint_say_route(lint, "port 80 usually speaks plain HTTP, so the TLS handshake fails: write %.*s://",
+        rp_lint_say_backend(lint, "port 80 usually speaks plain HTTP, so the TLS handshake fails: write %.*s://",
                           (int)strlen(b->scheme) - 1, b->scheme);
     }
 }
@@ -285,12 +285,12 @@ static void check_retry(rp_lint_t *lint)
 
 static void check_reuse(rp_lint_t *lint)
 {
-    const rp_options_t *opt = lint->route->backend ? &lint->route->backend->opt : NULL;
+    const rp_options_t *opt = &lint->backend->opt;
 
-    if (!opt || opt->reuse) {
+    if (opt->reuse) {
         return;
     }
-    rp_lint_say_route(lint,
+    rp_lint_say_backend(lint,
                       "disablereuse=On costs a new connection for each request%s; a kept connection that the backend has "
                       "closed is noticed and the request sent again where that is safe, and addressttl= follows a name "
                       "that moves: leave it out",
@@ -299,10 +299,10 @@ static void check_reuse(rp_lint_t *lint)
 
 static void check_limits(rp_lint_t *lint)
 {
-    const rp_options_t *opt = lint->route->backend ? &lint->route->backend->opt : NULL;
+    const rp_options_t *opt = &lint->backend->opt;
 
-    if (opt && (opt->set & RP_OPT_SMAX) && (opt->set & RP_OPT_MAX) && opt->max > 0 && opt->smax > opt->max) {
-        rp_lint_say_route(lint,
+    if ((opt->set & RP_OPT_SMAX) && (opt->set & RP_OPT_MAX) && opt->max > 0 && opt->smax > opt->max) {
+        rp_lint_say_backend(lint,
                           "smax=%d is more than max=%d: never more than max connections are kept; write smax=%d or less",
                           opt->smax, opt->max, opt->max);
     }
@@ -316,23 +316,23 @@ static bool looks_like_ms(apr_interval_time_t t)
 
 static void check_unit(rp_lint_t *lint)
 {
-    const rp_options_t *opt = lint->route->backend ? &lint->route->backend->opt : NULL;
+    const rp_options_t *opt = &lint->backend->opt;
     const struct {
         unsigned bit;
         const char *name;
         apr_interval_time_t value;
     } times[] = {
-        {RP_OPT_TIMEOUT, "timeout", opt ? opt->timeout : 0},
-        {RP_OPT_CONNECT_TIMEOUT, "connectiontimeout", opt ? opt->connect_timeout : 0},
-        {RP_OPT_TTL, "ttl", opt ? opt->ttl : 0},
+        {RP_OPT_TIMEOUT, "timeout", opt->timeout},
+        {RP_OPT_CONNECT_TIMEOUT, "connectiontimeout", opt->connect_timeout},
+        {RP_OPT_TTL, "ttl", opt->ttl},
     };
     size_t i;
 
-    for (i = 0; opt && i < sizeof(times) / sizeof(times[0]); i++) {
+    for (i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         if (opt->set & times[i].bit && looks_like_ms(times[i].value)) {
             int n = (int)apr_time_sec(times[i].value);
 
-            rp_lint_say_route(lint, "%s=%d is %d hours, a bare number counts in seconds: write %s=%dms, or %s=%dh if it is meant",
+            rp_lint_say_backend(lint, "%s=%d is %d hours, a bare number counts in seconds: write %s=%dms, or %s=%dh if it is meant",
                               times[i].name, n, n / 3600, times[i].name, n, times[i].name, n / 3600);
         }
     }
@@ -343,19 +343,42 @@ static void check_unit(rp_lint_t *lint)
 
 static void check_patience(rp_lint_t *lint)
 {
-    const rp_options_t *opt = lint->route->backend ? &lint->route->backend->opt : NULL;
+    const rp_options_t *opt = &lint->backend->opt;
 
-    if (opt && opt->set & RP_OPT_TIMEOUT && opt->timeout > PATIENCE && !looks_like_ms(opt->timeout)) {
-        rp_lint_say_route(lint,
+    if (opt->set & RP_OPT_TIMEOUT && opt->timeout > PATIENCE && !looks_like_ms(opt->timeout)) {
+        rp_lint_say_backend(lint,
                           "timeout= is %d seconds, and clients give up after 300 at most: a request that takes longer is "
                           "lost work; for idle WebSockets write RevProxyTunnelIdle",
                           (int)apr_time_sec(opt->timeout));
     }
-    if (opt && opt->set & RP_OPT_CONNECT_TIMEOUT && opt->connect_timeout > SECONDS(60)) {
-        rp_lint_say_route(lint,
+    if (opt->set & RP_OPT_CONNECT_TIMEOUT && opt->connect_timeout > SECONDS(60)) {
+        rp_lint_say_backend(lint,
                           "connectiontimeout= is %d seconds: a host that does not answer for a few seconds is down; write "
                           "connectiontimeout=5",
                           (int)apr_time_sec(opt->connect_timeout));
+    }
+}
+
+static bool is_timeout(const ap_directive_t *d)
+{
+    return rp_lint_is_named(d, "ProxyTimeout") || rp_lint_is_named(d, "RevProxyTimeout");
+}
+
+static void check_proxy_timeout_unit(rp_lint_t *lint)
+{
+    int n = (int)apr_time_sec(lint->conf->timeout);
+
+    if (is_timeout(lint->d) && looks_like_ms(lint->conf->timeout)) {
+        rp_lint_say_directive(lint, "this is %d hours, a bare number counts in seconds: write %dms, or %dh if it is meant",
+                              n / 3600, n, n / 3600);
+    }
+}
+
+static void check_proxy_timeout(rp_lint_t *lint)
+{
+    if (is_timeout(lint->d) && lint->conf->timeout > PATIENCE && !looks_like_ms(lint->conf->timeout)) {
+        rp_lint_say_directive(lint, "clients give up after 300 seconds at most: a request that takes longer is lost work; "
+                                    "write timeout= at the one route that needs it, and RevProxyTunnelIdle for WebSockets");
     }
 }
 
@@ -396,13 +419,15 @@ const rp_lint_check_t rp_lint_route_checks[] = {
     {"unanchored", APLOG_INFO, RP_LINT_ROUTE, check_unanchored},
     {"query", APLOG_WARNING, RP_LINT_ROUTE, check_query},
     {"typo", APLOG_WARNING, RP_LINT_ROUTE, check_typo},
-    {"port", APLOG_WARNING, RP_LINT_ROUTE, check_port},
+    {"port", APLOG_WARNING, RP_LINT_BACKEND, check_port},
     {"no-effect", APLOG_INFO, RP_LINT_ROUTE, check_no_effect},
     {"retry", APLOG_INFO, RP_LINT_ROUTE, check_retry},
-    {"reuse", APLOG_INFO, RP_LINT_ROUTE, check_reuse},
-    {"limits", APLOG_WARNING, RP_LINT_ROUTE, check_limits},
-    {"unit", APLOG_WARNING, RP_LINT_ROUTE, check_unit},
-    {"patience", APLOG_INFO, RP_LINT_ROUTE, check_patience},
+    {"reuse", APLOG_INFO, RP_LINT_BACKEND, check_reuse},
+    {"limits", APLOG_WARNING, RP_LINT_BACKEND, check_limits},
+    {"unit", APLOG_WARNING, RP_LINT_BACKEND, check_unit},
+    {"patience", APLOG_INFO, RP_LINT_BACKEND, check_patience},
+    {"unit", APLOG_WARNING, RP_LINT_DIRECTIVE, check_proxy_timeout_unit},
+    {"patience", APLOG_INFO, RP_LINT_DIRECTIVE, check_proxy_timeout},
     {"encoded-slashes", APLOG_INFO, RP_LINT_ROUTE, check_encoded_slashes},
     {"nowhere", APLOG_WARNING, RP_LINT_SERVER, check_nowhere},
     {.name = NULL},

@@ -17,35 +17,24 @@ static bool is_said(const rp_lint_t *lint, const char *name, const char *value, 
 
 static const rp_backend_t *get_tls_backend(const rp_lint_t *lint)
 {
-    const rp_backend_t *b = lint->route->backend;
-
-    return b && b->is_tls ? b : NULL;
+    return lint->backend->is_tls ? lint->backend : NULL;
 }
 
-/* The route's backend, or the first member with TLS. */
-static const rp_backend_t *find_tls_backend(const rp_lint_t *lint)
+/* Nobody asks a member of a balancer that nothing leads to. */
+static bool is_used(const rp_lint_t *lint)
 {
-    const rp_group_t *group = lint->route->group;
-    int i;
-
-    for (i = 0; group && i < group->members->nelts; i++) {
-        const rp_backend_t *b = APR_ARRAY_IDX(group->members, i, const rp_backend_t *);
-
-        if (b->is_tls) {
-            return b;
-        }
-    }
-    return get_tls_backend(lint);
+    return lint->route || apr_hash_get(lint->balancers, lint->group->name, APR_HASH_KEY_STRING) ||
+           apr_hash_get(lint->balancers, "*", APR_HASH_KEY_STRING);
 }
 
 static void check_engine(rp_lint_t *lint)
 {
-    const rp_backend_t *b = find_tls_backend(lint);
+    const rp_backend_t *b = get_tls_backend(lint);
 
-    if (b && !is_said(lint, "SSLProxyEngine", "on", b->server) && !is_said(lint, "TLSProxyEngine", "on", b->server)) {
-        rp_lint_say_route(lint, "the %s wants TLS and SSLProxyEngine is not on here, so every request "
-                                "fails: load mod_ssl and write SSLProxyEngine On",
-                          lint->route->group ? b->name : "target");
+    if (b && is_used(lint) && !is_said(lint, "SSLProxyEngine", "on", b->server) &&
+        !is_said(lint, "TLSProxyEngine", "on", b->server)) {
+        rp_lint_say_backend(lint, "the target wants TLS and SSLProxyEngine is not on here, so every request "
+                                "fails: load mod_ssl and write SSLProxyEngine On");
     }
 }
 
@@ -73,7 +62,7 @@ static void check_address(rp_lint_t *lint)
     const rp_backend_t *b = get_tls_backend(lint);
 
     if (b && !b->uds_path && is_address(b->host) && has_name_check(lint, b) && !is_preserving(lint)) {
-        rp_lint_say_route(lint,
+        rp_lint_say_backend(lint,
                           "the backend's certificate has to name the address %s, and few do; else each request gets 502: "
                           "write the name that stands in it as the target's host, or SSLProxyCheckPeerName off",
                           b->host);
@@ -85,7 +74,7 @@ static void check_host(rp_lint_t *lint)
     const rp_backend_t *b = get_tls_backend(lint);
 
     if (b && is_preserving(lint) && has_name_check(lint, b)) {
-        rp_lint_say_route(lint,
+        rp_lint_say_backend(lint,
                           "with ProxyPreserveHost On the client's Host is the TLS name (SNI), too, and the backend's "
                           "certificate has to carry it, not %s: else ProxyPreserveHost Off or SSLProxyCheckPeerName off",
                           b->host);
@@ -97,7 +86,7 @@ static void check_unverified(rp_lint_t *lint)
     const rp_backend_t *b = get_tls_backend(lint);
 
     if (b && is_said(lint, "SSLProxyEngine", "on", b->server) && !is_said(lint, "SSLProxyVerify", "require", b->server)) {
-        rp_lint_say_route(lint, "nobody looks who has signed the backend's certificate: write SSLProxyVerify require and "
+        rp_lint_say_backend(lint, "nobody looks who has signed the backend's certificate: write SSLProxyVerify require and "
                                 "SSLProxyCACertificateFile (or ...Path)");
     }
 }
@@ -219,10 +208,10 @@ static void check_dir(rp_lint_t *lint)
 }
 
 const rp_lint_check_t rp_lint_tls_checks[] = {
-    {"tls-engine", APLOG_ERR, RP_LINT_ROUTE, check_engine},
-    {"tls-address", APLOG_INFO, RP_LINT_ROUTE, check_address},
-    {"tls-host", APLOG_INFO, RP_LINT_ROUTE, check_host},
-    {"tls-unverified", APLOG_INFO, RP_LINT_ROUTE, check_unverified},
+    {"tls-engine", APLOG_ERR, RP_LINT_BACKEND, check_engine},
+    {"tls-address", APLOG_INFO, RP_LINT_BACKEND, check_address},
+    {"tls-host", APLOG_INFO, RP_LINT_BACKEND, check_host},
+    {"tls-unverified", APLOG_INFO, RP_LINT_BACKEND, check_unverified},
     {"tls-ca", APLOG_WARNING, RP_LINT_DIRECTIVE, check_ca},
     {"cert-file", APLOG_WARNING, RP_LINT_DIRECTIVE, check_file},
     {"cert-path", APLOG_WARNING, RP_LINT_DIRECTIVE, check_dir},

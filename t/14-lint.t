@@ -41,7 +41,7 @@ my @suspicious = (
     [ "<Proxy http://a>\nProxyPass http://b\n</Proxy>", 2, 'warn', qr{no effect inside <Proxy>} ],
     [ 'ProxyPass /x http://a', 1, 'info', qr{no ProxyPassReverse for this target.*write ProxyPassReverse /x http://a \[reverse\]$} ],
     [ 'ProxyPass /x https://a', 1, 'error', qr{SSLProxyEngine On} ],
-    [ "<Proxy balancer://b>\nBalancerMember https://a\n</Proxy>\nProxyPass / balancer://b/", 4, 'error', qr{https://a wants TLS.*SSLProxyEngine On} ],
+    [ "<Proxy balancer://b>\nBalancerMember https://a\n</Proxy>\nProxyPass / balancer://b/", 2, 'error', qr{BalancerMember https://a: the target wants TLS.*SSLProxyEngine On} ],
     [ "<VirtualHost *:80>\nProxyPass /x wss://a\n</VirtualHost>\n<VirtualHost *:80>\nSSLProxyEngine On\n</VirtualHost>", 2, 'error', qr{SSLProxyEngine On} ],
 );
 

@@ -389,6 +389,24 @@ EOT
 ProxyPass / http://localhost:3000/ timeout=60000
 ProxyPassReverse / http://localhost:3000/
 EOT
+    [ 'ProxyTimeout in milliseconds', {}, <<'EOT', 1, qr{this is 16 hours, a bare number counts in seconds: write 60000ms, or 16h if it is meant \[unit\]} ],
+ProxyTimeout 60000
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'ProxyTimeout of two hours', { level => 'info' }, <<'EOT', 1, qr{clients give up after 300 seconds at most.*write timeout= at the one route that needs it.*\[patience\]} ],
+ProxyTimeout 7200
+ProxyPass / http://localhost:3000/
+ProxyPassReverse / http://localhost:3000/
+EOT
+    [ 'a member with TLS, and no SSLProxyEngine', { modules => [qw(ssl slotmem_shm)], level => 'error' }, <<'EOT', 2, qr{BalancerMember https://10\.0\.0\.1:8443: the target wants TLS.*write SSLProxyEngine On \[tls-engine\]} ],
+<Proxy balancer://c>
+    BalancerMember https://10.0.0.1:8443
+    BalancerMember http://10.0.0.2:8080
+</Proxy>
+ProxyPass / balancer://c/
+ProxyPassReverse / balancer://c/
+EOT
     [ 'a timeout that no client waits for', { level => 'info' }, <<'EOT', 1, qr{timeout= is 3600 seconds, and clients give up after 300.*for idle WebSockets write RevProxyTunnelIdle \[patience\]} ],
 ProxyPass / http://localhost:3000/ timeout=3600
 ProxyPassReverse / http://localhost:3000/
@@ -450,5 +468,12 @@ for my $question (@questions) {
 }
 
 cmp_ok scalar(@questions), '>=', 40, 'questions';
+
+# As many lines as nobody has: what each of them costs does not grow with their number.
+my $many = join '', map {"ProxyPass /p$_/ http://10.0.0.1/p$_/\nProxyPassReverse /p$_/ http://10.0.0.1/p$_/\n"} 1 .. 10000;
+my $before = (times)[2] + (times)[3];
+my ($ok, $output) = RevProxy->configtest(config => $many);
+cmp_ok((times)[2] + (times)[3] - $before, '<', 5 * $RevProxy::SLOW, '10000 routes: seconds of CPU');
+unlike $output, qr/lint:/, '... and nothing to say';
 
 done_testing;
