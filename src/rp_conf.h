@@ -24,6 +24,7 @@
 typedef struct rp_route_t rp_route_t;
 typedef struct rp_backend_t rp_backend_t;
 typedef struct rp_group_t rp_group_t;
+typedef struct rp_roster_t rp_roster_t; /* rp_conf_member.h */
 
 /* A value that may be unset, so that merging can tell "off" from "not said". */
 typedef enum { RP_UNSET = -1, RP_OFF = 0, RP_ON = 1 } rp_switch_t;
@@ -161,16 +162,6 @@ typedef struct rp_group_options_t {
     const char *nonce;            /* NULL: made at start; "": none matches */
     const ap_expr_info_t *hash_key; /* of lbmethod=hash; NULL: the URL's path */
 } rp_group_options_t;
-
-/* The members of a group as this process sees them: those of the configuration, and behind them those
- * added while httpd runs. Groups with the same members share one. */
-typedef struct rp_roster_t {
-    rp_backend_t **members;  /* `size` of them; from `count` on: places, with id, slot and section only */
-    int configured;          /* members that the configuration names: they come first */
-    int size;                /* these and the places for new ones (growth=) */
-    int count;               /* atomic; goes up only: rp_conf_enlist */
-    struct rp_group_t *owner; /* counts the members in shared memory */
-} rp_roster_t;
 
 /* A balancer:// pool. */
 struct rp_group_t {
@@ -331,26 +322,8 @@ rp_backend_t *rp_conf_get_backend(int id);
 /* The groups of all servers, each once. Valid after post_config; NULL before. */
 const apr_array_header_t *rp_conf_get_groups(void); /* rp_group_t * */
 
-/* Members of a group, i: 0..count-1. A count only grows; before post_config it is the configuration's. */
-static inline int rp_conf_count_members(const rp_group_t *group)
-{
-    return group->roster ? __atomic_load_n(&group->roster->count, __ATOMIC_ACQUIRE) : group->members->nelts;
-}
-static inline rp_backend_t *rp_conf_get_member(const rp_group_t *group, int i)
-{
-    return group->roster ? group->roster->members[i] : APR_ARRAY_IDX(group->members, i, rp_backend_t *);
-}
-/* The member of a group that a URL names, in any spelling; NULL: none. p: for the look-up. */
-rp_backend_t *rp_conf_find_member(apr_pool_t *p, const rp_group_t *group, const char *url);
 /* A backend's URL as the operator would write it: "unix:/path|http://host/" for a socket. */
 const char *rp_conf_get_url(apr_pool_t *p, const rp_backend_t *b);
-/* Read the URL of a member that is to be added at run time, with everything at its default. NULL, or what is
- * wrong with it: no URL of a backend, or a member already. All memory from p. */
-const char *rp_conf_read_member(apr_pool_t *p, const rp_group_t *group, const char *url, rp_backend_t **member);
-/* Take what rp_conf_read_member has read as the next member. Its strings live as long as the process. One thread
- * at a time; there is a place free (count < size). */
-void rp_conf_enlist(rp_roster_t *roster, const rp_backend_t *member);
-
 /* Defined backend whose name is the longest prefix of url (compat 5.2), or NULL. url is canonical
  * (scheme and host lower case); uds_path: its socket or NULL, has to be the same. */
 rp_backend_t *rp_conf_find_backend(const rp_server_conf_t *conf, const char *url, const char *uds_path);

@@ -9,6 +9,7 @@
 #include "rp_lb.h"
 #include "rp_park.h"
 #include "rp_shm.h"
+#include "rp_conf_member.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);

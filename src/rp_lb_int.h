@@ -11,6 +11,7 @@
 
 #include "apr_strings.h"
 
+#include "rp_conf_member.h"
 #include "rp_lb.h"
 
 /* Bits of rp_lb_t.tried. */

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "rp_pool.h"
+#include "rp_conf_member.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);

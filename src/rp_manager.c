@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "rp_status.h"
+#include "rp_conf_member.h"
 
 #define HANDLER       "balancer-manager"
 #define OTHER_HANDLER "revproxy-balancer-manager" /* beside a real mod_proxy */

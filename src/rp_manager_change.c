@@ -8,6 +8,7 @@
 #include "mod_revproxy.h"
 
 #include "rp_err.h"
+#include "rp_conf_member.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);

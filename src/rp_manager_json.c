@@ -1,4 +1,5 @@
 #include "rp_manager_int.h"
+#include "rp_conf_member.h"
 
 #include <string.h>
 

@@ -1,4 +1,5 @@
 #include "rp_manager_int.h"
+#include "rp_conf_member.h"
 
 /* Element by element as mod_proxy writes it (compat 18.5). Errors are not in it: it has no place for them. */
 

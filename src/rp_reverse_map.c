@@ -4,6 +4,7 @@
 #include "http_core.h"
 
 #include "rp_uri.h"
+#include "rp_conf_member.h"
 
 #define GROUP_PREFIX "balancer://"
 #define GROUP_PREFIX_LEN (sizeof(GROUP_PREFIX) - 1)

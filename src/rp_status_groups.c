@@ -5,6 +5,7 @@
 #include "rp_lb.h"
 #include "rp_shm.h"
 #include "rp_status.h"
+#include "rp_conf_member.h"
 
 /* mod_proxy's words for flags, in its order; what reads them by machine looks for these. */
 const char *rp_status_describe(apr_pool_t *p, unsigned status)
