@@ -35,6 +35,40 @@ static apr_status_t fake_info_get(apr_sockaddr_t **sa, const char *host, apr_int
 
 #include "../../src/rp_conn_tls.c"
 
+/* What looks into OpenSSL is tested with real peers (t/58, t/59). */
+rp_ssl_t *rp_ssl_make(const conn_rec *c, const rp_conn_want_t *want)
+{
+    (void)c;
+    (void)want;
+    return NULL;
+}
+void rp_ssl_end_handshake(rp_ssl_t *w, bool is_good)
+{
+    (void)w;
+    (void)is_good;
+}
+const char *rp_ssl_explain(apr_pool_t *p, const rp_ssl_t *w, const char *name)
+{
+    (void)p;
+    (void)w;
+    (void)name;
+    return NULL;
+}
+bool rp_ssl_is_resumed(const rp_ssl_t *w)
+{
+    (void)w;
+    return false;
+}
+const char *rp_ssl_get_alert(const rp_ssl_t *w)
+{
+    (void)w;
+    return NULL;
+}
+void rp_session_child_init(apr_pool_t *pchild)
+{
+    (void)pchild;
+}
+
 #include "../../src/rp_pool.c"
 
 #include "../../src/rp_pool_dynamic.c"
