@@ -274,7 +274,8 @@ static rp_io_t step_handshake(rp_conn_t *c)
     if (io == RP_IO_AGAIN && apr_time_now() < c->deadline) {
         return rp_conn_set_again(c, rp_tls_fd(c->tls), POLLIN);
     }
-    if (io == RP_IO_AGAIN) {
+    /* The socket's own limit is the same. */
+    if (io == RP_IO_AGAIN || APR_STATUS_IS_TIMEUP(rv)) {
         add_detail(c, "backend did not finish the handshake in time");
         return fail_open(c, RP_E_TLS_HANDSHAKE, APR_TIMEUP);
     }
