@@ -197,13 +197,16 @@ SSL_SESSION *rp_session_find(const char *key, apr_time_t *verified)
 
 static apr_status_t forget_all(void *unused)
 {
-    session_t *s;
+    session_t *s = TAILQ_FIRST(&order), *next;
 
     (void)unused;
-    while ((s = TAILQ_FIRST(&order))) {
-        unlink_locked(s);
+    for (; s; s = next) {
+        next = TAILQ_NEXT(s, in_order);
         free_session(s);
     }
+    TAILQ_INIT(&order);
+    memset(buckets, 0, sizeof(buckets));
+    session_count = 0;
     return APR_SUCCESS;
 }
 
