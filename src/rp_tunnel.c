@@ -4,6 +4,7 @@
 
 #include "apr_strings.h"
 #include "http_protocol.h"
+#include "mpm_common.h"
 
 /* One read: most messages fit into the first; streams get the second, which httpd's
  * FlushMaxThreshold (64 KiB) never makes a write block for. */
@@ -391,6 +392,22 @@ bool rp_tunnel_is_bare(const rp_tunnel_t *t)
     return t->client->is_direct && !t->client->r->connection->data_in_output_filters && rp_conn_is_plain(t->conn);
 }
 
+/* ---- memory ---- */
+
+/* In bytes; 0 would mean all. */
+#define KEEP_NOTHING 1
+
+/* A connection's allocator keeps what is freed, up to so much, for the next request. A tunnel has none, and
+ * its idle time is long: it keeps nothing. */
+static void set_kept_memory(const rp_tunnel_t *t, apr_size_t most)
+{
+    const conn_rec *c = t->client->r->connection;
+
+    if (!c->master) {
+        apr_allocator_max_free_set(apr_pool_allocator_get(c->pool), most);
+    }
+}
+
 /* ---- the beginning ---- */
 
 static int add_line(void *ctx, const char *name, const char *value)
@@ -442,6 +459,7 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
     t->started = t->moved = apr_time_now();
     t->ends_both = apr_table_get(r->subprocess_env, "proxy-nohalfclose") != NULL;
     t->frames.is_known = !ap_cstr_casecmp(protocol, "websocket");
+    set_kept_memory(t, KEEP_NOTHING);
     take_rest(t, down);
     put_head(t);
     rp_client_go_raw(client);
@@ -458,6 +476,8 @@ void rp_tunnel_free(rp_tunnel_t *t)
 {
     rp_splice_drop(&t->up_pipe);
     rp_splice_drop(&t->down_pipe);
+    /* The MPM uses the allocator again, for another client. */
+    set_kept_memory(t, ap_max_mem_free);
 }
 
 void rp_tunnel_say_goodbye(rp_tunnel_t *t)
