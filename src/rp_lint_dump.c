@@ -65,9 +65,10 @@ static const char *describe_group(apr_pool_t *p, const rp_group_options_t *opt)
     const char *text = apr_pstrcat(p, "lbmethod=", opt->method, NULL);
 
     if (opt->sticky) {
-        text = apr_pstrcat(p, text, " stickysession=", opt->sticky,
-                           opt->sticky_path && strcmp(opt->sticky, opt->sticky_path) ? "|" : "",
-                           opt->sticky_path && strcmp(opt->sticky, opt->sticky_path) ? opt->sticky_path : "", NULL);
+        bool has_path = opt->sticky_path && strcmp(opt->sticky, opt->sticky_path) != 0;
+
+        text = apr_pstrcat(p, text, " stickysession=", opt->sticky, has_path ? "|" : "", has_path ? opt->sticky_path : "",
+                           NULL);
     }
     if (opt->sticky_cookie) {
         text = apr_pstrcat(p, text, " stickycookie=", opt->sticky_cookie, NULL);

@@ -270,12 +270,13 @@ static void print_target(explain_t *e)
 {
     rp_target_t target;
     const rp_target_t *found = rp_route_find_target(e->r);
-    const rp_backend_t *b = e->taken->backend;
+    const rp_backend_t *b;
     const rp_group_t *group;
 
-    if (!found) {
+    if (!found || !e->taken) {
         return;
     }
+    b = e->taken->backend;
     target = *found;
     apr_file_printf(e->out, "  target: %s\n", target.url);
     group = !strcmp(target.scheme, "balancer")
