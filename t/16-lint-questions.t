@@ -7,12 +7,17 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use RevProxy;
+use RevProxy::Names;
+use Time::HiRes qw(time);
 
 plan skip_all => 'mod_proxy has no such reports' if front() eq 'mod_proxy';
 
 my ($cert, $key) = RevProxy->certificate('backend.example.com');
 my $cert_text = RevProxy::slurp($cert);
 my $key_text  = RevProxy::slurp($key);
+
+# No name server is asked: what is not named here is looked up as ever.
+my $names = RevProxy::Names->new('web-app.invalid' => [], 'hangs.invalid' => [ ('slow') x 9 ]);
 
 # [question, { modules, files, level }, configuration, line, what is said]
 my @questions = (
@@ -452,6 +457,7 @@ EOT
 for my $question (@questions) {
     my ($name, $opt, $config, $line, @words) = @$question;
     my ($ok, $output) = RevProxy->configtest(
+        env => { $opt->{resolve} ? $names->env : () },
         modules => $opt->{modules} || [], files => $opt->{files} || {},
         config => $config . ($opt->{resolve} ? '' : "RevProxyLint -resolve\n"),
     );
@@ -475,5 +481,15 @@ my $before = (times)[2] + (times)[3];
 my ($ok, $output) = RevProxy->configtest(config => $many);
 cmp_ok((times)[2] + (times)[3] - $before, '<', 5 * $RevProxy::SLOW, '10000 routes: seconds of CPU');
 unlike $output, qr/lint:/, '... and nothing to say';
+
+# A name server that does not answer holds configtest up for two seconds, whatever the number of names.
+my $hanging = join '', map {"ProxyPass /$_ http://hangs.invalid:$_/\n"} 1 .. 9;
+$names->set(map { ("h$_.invalid" => [ ('slow') x 9 ]) } 1 .. 20);
+$hanging .= join '', map {"ProxyPass /h$_ http://h$_.invalid\n"} 1 .. 20;
+my $start = time;
+($ok, $output) = RevProxy->configtest(env => { $names->env }, config => $hanging);
+cmp_ok time - $start, '<', 2 + 3 * $RevProxy::SLOW, 'names that nobody answers for: seconds';
+ok $ok, '... and configtest goes on' or diag $output;
+unlike $output, qr/\[resolve\]/, '... and says nothing of them';
 
 done_testing;
