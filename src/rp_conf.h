@@ -141,6 +141,7 @@ struct rp_backend_t {
 #define RP_GROUP_STICKY_COOKIE  (1u << 12)
 #define RP_GROUP_STICKY_SECRET  (1u << 13)
 #define RP_GROUP_HASH_KEY       (1u << 14)
+#define RP_GROUP_FAIL_OVER_STATUS (1u << 15)
 
 /* key=value parameters of a group (compat section 7). */
 typedef struct rp_group_options_t {
@@ -159,6 +160,7 @@ typedef struct rp_group_options_t {
     int max_attempts;             /* more than the first one; valid with its bit */
     int growth;                   /* members that may be added at run time */
     const apr_array_header_t *fail_on; /* int, statuses; NULL: none */
+    const apr_array_header_t *fail_over_on; /* the same: another member is asked instead */
     const char *nonce;            /* NULL: made at start; "": none matches */
     const ap_expr_info_t *hash_key; /* of lbmethod=hash; NULL: the URL's path */
 } rp_group_options_t;

@@ -88,7 +88,7 @@ static bool set_growth(setting_t *s)
     return read_int(s->value, 1, 100, &s->opt->growth);
 }
 
-static bool set_fail_on(setting_t *s)
+static bool read_statuses(setting_t *s, const apr_array_header_t **statuses)
 {
     apr_array_header_t *codes = apr_array_make(s->cmd->pool, 2, sizeof(int));
     char *text = apr_pstrdup(s->cmd->temp_pool, s->value), *rest;
@@ -101,8 +101,18 @@ static bool set_fail_on(setting_t *s)
         }
         APR_ARRAY_PUSH(codes, int) = code;
     }
-    s->opt->fail_on = codes;
+    *statuses = codes;
     return true;
+}
+
+static bool set_fail_on(setting_t *s)
+{
+    return read_statuses(s, &s->opt->fail_on);
+}
+
+static bool set_fail_over_on(setting_t *s)
+{
+    return read_statuses(s, &s->opt->fail_over_on);
 }
 
 static bool set_nonce(setting_t *s)
@@ -166,6 +176,8 @@ static const param_t params[] = {
      set_max_attempts},
     {"failonstatus", RP_GROUP_FAIL_STATUS,
      "failonstatus must be one or more HTTP response codes", "failonstatus=500,503", set_fail_on},
+    {"failoverstatus", RP_GROUP_FAIL_OVER_STATUS,
+     "failoverstatus must be one or more HTTP response codes", "failoverstatus=502,503", set_fail_over_on},
     {"failontimeout", RP_GROUP_FAIL_TIMEOUT, "failontimeout must be On|Off", "failontimeout=On",
      set_fail_on_timeout},
     {"nonce", RP_GROUP_NONCE, "Provided nonce is too large", "nonce=None, or up to 36 characters",
@@ -285,6 +297,7 @@ void rp_conf_merge_group_options(apr_pool_t *p, rp_group_options_t *opt,
     TAKE(RP_GROUP_STICKY_COOKIE, sticky_cookie)
     TAKE(RP_GROUP_STICKY_SECRET, sticky_secret)
     TAKE(RP_GROUP_HASH_KEY, hash_key)
+    TAKE(RP_GROUP_FAIL_OVER_STATUS, fail_over_on)
 #undef TAKE
     if (base->fail_on) {
         opt->fail_on = opt->fail_on ? apr_array_append(p, opt->fail_on, base->fail_on)

@@ -287,7 +287,7 @@ static const param_t params[] = {
 
 static const char *const group_params[] = {"lbmethod",        "stickysession", "stickysessionsep",
                                            "scolonpathdelim", "nofailover",    "maxattempts",
-                                           "failonstatus",    "failontimeout", "nonce",
+                                           "failonstatus",    "failontimeout", "failoverstatus", "nonce",
                                            "growth",          "forcerecovery", "stickycookie",
                                            "stickysecret",    "hashkey",       NULL};
 

@@ -117,22 +117,31 @@ void rp_exchange_note_fault(rp_exchange_t *x, const rp_fault_t *fault)
     x->account.code = rp_err_get(fault->err)->code;
 }
 
-rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault)
+rp_step_t rp_exchange_try_again(rp_exchange_t *x, const rp_fault_t *fault)
 {
     rp_step_t next = decide(x, fault->err);
+    rp_err_where_t where;
+
+    if (next == RP_STEP_END) {
+        return next;
+    }
+    fill_where(x, &where);
+    rp_err_log_retried(x->r, next == RP_STEP_LEASE ? RP_E_STALE : fault->err, fault->rv, &where, fault->detail);
+    rp_pool_stop_waiting(&x->waiter);
+    rp_pool_retire(&x->conn);
+    if (next == RP_STEP_PICK) {
+        rp_exchange_leave_member(x);
+    }
+    rp_down_reset(&x->down);
+    x->account.attempts++;
+    return next;
+}
+
+rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault)
+{
+    rp_step_t next = rp_exchange_try_again(x, fault);
 
     if (next != RP_STEP_END) {
-        rp_err_where_t where;
-
-        fill_where(x, &where);
-        rp_err_log_retried(x->r, next == RP_STEP_LEASE ? RP_E_STALE : fault->err, fault->rv, &where, fault->detail);
-        rp_pool_stop_waiting(&x->waiter);
-        rp_pool_retire(&x->conn);
-        if (next == RP_STEP_PICK) {
-            rp_exchange_leave_member(x);
-        }
-        rp_down_reset(&x->down);
-        x->account.attempts++;
         return next;
     }
     rp_exchange_note_fault(x, fault);

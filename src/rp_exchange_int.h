@@ -98,6 +98,8 @@ void rp_exchange_leave_member(rp_exchange_t *x);
 
 /* Log what ends the exchange, and remember it for the access log. */
 void rp_exchange_note_fault(rp_exchange_t *x, const rp_fault_t *fault);
+/* An attempt failed: the step to try it again with, or RP_STEP_END where it is not to be. */
+rp_step_t rp_exchange_try_again(rp_exchange_t *x, const rp_fault_t *fault);
 /* An attempt failed: try again, or end. Returns the next step. */
 rp_step_t rp_exchange_fail(rp_exchange_t *x, const rp_fault_t *fault);
 rp_step_t rp_exchange_fail_with(rp_exchange_t *x, rp_err_t err);

@@ -450,14 +450,32 @@ static void add_trailer(void *ctx, rp_span_t name, rp_span_t value)
     rp_reverse_add_trailer(x->r, name, value);
 }
 
+/* The member says that another had better be asked (failoverstatus=). RP_STEP_END: the client gets this. */
+static rp_step_t try_another(rp_exchange_t *x)
+{
+    int status = x->down.head.status;
+    rp_fault_t fault = {RP_E_MEMBER_STATUS, 0, NULL, 0};
+
+    if (!rp_lb_is_refused(&x->lb, status)) {
+        return RP_STEP_END;
+    }
+    fault.detail = apr_psprintf(x->r->pool, "status %d", status);
+    return rp_exchange_try_again(x, &fault);
+}
+
 static rp_step_t take_head(rp_exchange_t *x)
 {
+    rp_step_t next;
     int status;
 
     forget_wait(x);
     rp_conn_note_slow(x->conn, x->parking.is_slow);
     if (x->down.head.status < 200) {
         return take_interim(x);
+    }
+    next = try_another(x);
+    if (next != RP_STEP_END) {
+        return next;
     }
     x->account.answered = apr_time_now();
     if (x->up.is_held) {

@@ -169,9 +169,8 @@ void rp_lb_note_connected(rp_lb_t *lb)
     }
 }
 
-static bool is_failing_status(const rp_lb_t *lb, int status)
+static bool is_among(const apr_array_header_t *codes, int status)
 {
-    const apr_array_header_t *codes = lb->group->opt.fail_on;
     int i;
 
     for (i = 0; codes && i < codes->nelts; i++) {
@@ -184,7 +183,7 @@ static bool is_failing_status(const rp_lb_t *lb, int status)
 
 static void check_status(rp_lb_t *lb, int status)
 {
-    if (is_failing_status(lb, status)) {
+    if (is_among(lb->group->opt.fail_on, status)) {
         rp_lb_mark_error(lb, RP_SHM_FAILED_TO_ANSWER, apr_psprintf(lb->r->pool, "status %d, failonstatus=", status));
     }
 }
@@ -210,6 +209,15 @@ void rp_lb_note_response(rp_lb_t *lb, int status)
     if (lb->group->opt.sticky_cookie && lb->own_session != lb->member) {
         rp_lb_set_cookie(lb);
     }
+}
+
+bool rp_lb_is_refused(rp_lb_t *lb, int status)
+{
+    if (!lb->member || !is_among(lb->group->opt.fail_over_on, status)) {
+        return false;
+    }
+    check_status(lb, status);
+    return true;
 }
 
 /* A failure to reach it; not that we ourselves lack something. */

@@ -74,6 +74,8 @@ apr_time_t rp_lb_get_next_look(const rp_lb_t *lb);
 
 /* A connection to the member is there. */
 void rp_lb_note_connected(rp_lb_t *lb);
+/* Is a response with this status to be left, and another member asked (failoverstatus=)? */
+bool rp_lb_is_refused(rp_lb_t *lb, int status);
 /* Its final response head was adopted into r. */
 void rp_lb_note_response(rp_lb_t *lb, int status);
 /* The attempt failed. May the request go to another member, as far as the group is concerned? */

@@ -42,6 +42,7 @@ my $t = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status headers
     pool('sets',  '', $dead->(1) . ' retry=30', $dead->(2) . ' retry=30 lbset=1', "$d status=+H lbset=1", "$a lbset=2"),
     pool('fos',   'failonstatus=503', $a, $b),
     pool('fosi',  'failonstatus=503', "$a status=+I", $b),
+    (front eq 'mod_proxy' ? () : pool('over', 'failoverstatus=503', $a, $b)),
     pool('fot',   'failontimeout=On', '%%URL:bad%% timeout=1', $a),
     pool('bad',   '', '%%URL:bad%% timeout=1', $a),
     pool('nohost', '', 'http://nowhere.invalid:81', $a),
@@ -90,6 +91,19 @@ is $t->get('/fos/status/503')->status, 503, '... from the other, too';
 is figures($t, 'fos')->{ $m{a}->url }{status}, 'Init Err', '... and the member is in error';
 is who($t, '/fosi/status/503', 2), 'a b', 'failonstatus and +I';
 is figures($t, 'fosi')->{ $m{a}->url }{status}, 'Init Ign Ok', '... is not marked';
+
+# a member that says so is passed over, where that does no harm
+only_ours {
+    my $asked = sub { scalar map { $_->requests } @m{qw(a b)} };
+    my $before = $asked->();
+    is $t->get('/over/status/503')->status, 503, 'failoverstatus: all members say so, and the client hears it';
+    is $asked->() - $before, 2, '... when each was asked once';
+    $before = $asked->();
+    is $t->request(method => 'POST', path => '/over/status/503', body => 'x')->status, 503, '... a POST is not sent twice';
+    is $asked->() - $before, 1, '... but once';
+    is $t->get('/over/status/500')->status, 500, '... other statuses are delivered';
+    is figures($t, 'over')->{ $m{a}->url }{status}, 'Init Ok', '... and nobody is in error';
+} 'failoverstatus= is ours';
 
 # after the request was sent
 only_ours {
