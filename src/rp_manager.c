@@ -249,6 +249,15 @@ static void sync_members(const rp_manager_t *m)
     }
 }
 
+void rp_manager_set_type(request_rec *r, const char *type)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 132)
+    ap_set_content_type_ex(r, type, 1);
+#else
+    ap_set_content_type(r, type);
+#endif
+}
+
 int rp_manager_handler(request_rec *r)
 {
     rp_manager_t m = {.r = r, .conf = rp_conf_get_server(r->server)};

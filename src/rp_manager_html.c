@@ -151,7 +151,7 @@ static void write_top(const rp_manager_t *m)
 {
     request_rec *r = m->r;
 
-    ap_set_content_type(r, "text/html; charset=UTF-8");
+    rp_manager_set_type(r, "text/html; charset=UTF-8");
     ap_rputs("<!DOCTYPE html>\n<html><head><title>Balancer Manager</title>\n", r);
     ap_rprintf(r, "<link rel=\"alternate\" type=\"application/json\" href=\"%s?format=json\">\n", get_page(m));
     ap_rputs("<style type='text/css'>\n"

@@ -89,4 +89,7 @@ void rp_manager_write_forms(const rp_manager_t *m);
 void rp_manager_write_xml(const rp_manager_t *m);
 void rp_manager_write_json(const rp_manager_t *m);
 
+/* Say of which type the page is; a text of ours, so it is trusted. */
+void rp_manager_set_type(request_rec *r, const char *type);
+
 #endif

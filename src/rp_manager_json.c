@@ -130,7 +130,7 @@ void rp_manager_write_json(const rp_manager_t *m)
 {
     int i;
 
-    ap_set_content_type(m->r, "application/json");
+    rp_manager_set_type(m->r, "application/json");
     ap_rputs("{", m->r);
     write_text(m, "server", ap_get_server_name(m->r), ",");
     write_text(m, "version", ap_get_server_description(), ",");

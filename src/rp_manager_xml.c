@@ -120,7 +120,7 @@ void rp_manager_write_xml(const rp_manager_t *m)
 {
     int i;
 
-    ap_set_content_type(m->r, "text/xml");
+    rp_manager_set_type(m->r, "text/xml");
     ap_rputs("<?xml version='1.0' encoding='UTF-8' ?>\n<httpd:manager xmlns:httpd='http://httpd.apache.org'>\n"
              "  <httpd:balancers>\n",
              m->r);

@@ -63,7 +63,7 @@ ProxyPass "/st" "balancer://st"
 <Location /st>
     Header add Set-Cookie "ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/" env=BALANCER_ROUTE_CHANGED
 </Location>
-<IfModule !mod_proxy_hcheck.c>
+<IfModule mod_revproxy.c>
 <Proxy "balancer://own">
     BalancerMember %%URL:r1%%
     BalancerMember %%URL:r2%%
