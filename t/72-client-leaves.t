@@ -21,9 +21,10 @@ my $app = RevProxy::Backend->new(name => 'app', handler => sub {
     my ($c) = @_;
     my $r = $c->read_request(body => 0) or return;
     my ($how) = $r->target =~ m{(\w+)\z};
-    if ($how eq 'quick') { $c->pause(0.02);   return $c->respond(200, [], 'quick') }
-    # To close with a part of the request unread would reset the connection.
-    if ($how eq 'late')  { $c->read_body($r); $c->pause(0.3); return $c->respond(200, [], 'late') }
+    if ($how eq 'quick') { $c->pause(0.02);   return $c->respond(200, [], 'quick', close => 1) }
+    # To close with a part of the request unread would reset the connection; and whoever closes says so, or the next
+    # request may find its connection gone.
+    if ($how eq 'late')  { $c->read_body($r); $c->pause(0.3); return $c->respond(200, [], 'late', close => 1) }
     $c->send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc") if $how eq 'body';
     if ($how eq 'big') {
         my $at = time;
