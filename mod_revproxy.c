@@ -54,7 +54,6 @@ static void register_life(apr_pool_t *p)
     ap_hook_pre_config(rp_exchange_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(rp_conf_post_config, after_ssl, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(rp_park_post_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(rp_tunnel_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     /* After groups have got their members in order; rp_lb needs the memory's secret. */
     ap_hook_post_config(rp_shm_post_config, NULL, NULL, APR_HOOK_MIDDLE + 1);
     ap_hook_post_config(rp_lb_post_config, NULL, NULL, APR_HOOK_MIDDLE + 2);

@@ -250,7 +250,7 @@ typedef struct rp_server_conf_t {
     apr_sockaddr_t *source_address; bool source_address_set;
     apr_size_t head_max;            bool head_max_set;       /* RevProxyResponseHeadMax, bytes, default 131072 */
     int fields_max;                 bool fields_max_set;     /* RevProxyResponseFieldsMax, default 500 */
-    int tunnel_max;                 bool tunnel_max_set;     /* RevProxyTunnelMax, per child; 0 (default) = no limit */
+    int tunnel_max;                 bool tunnel_max_set;     /* RevProxyTunnelMax, all children; 0 (default) = no limit */
     apr_size_t check_body_max;      bool check_body_max_set; /* RevProxyCheckBodyMax, bytes, default 1048576 */
     apr_interval_time_t tunnel_drain; bool tunnel_drain_set; /* RevProxyTunnelDrain; 0: they may stay */
 } rp_server_conf_t;

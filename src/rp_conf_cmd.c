@@ -571,7 +571,7 @@ const command_rec rp_conf_commands[] = {
     AP_INIT_TAKE1("RevProxyTunnelLifetime", set_number, NUMBER(tunnel_life), ANYWHERE,
                   "seconds that a tunnel may last at most"),
     AP_INIT_TAKE1("RevProxyTunnelMax", set_number, NUMBER(tunnel_max), ANYWHERE,
-                  "tunnels at a time in one child process"),
+                  "tunnels at a time, in all children"),
     AP_INIT_TAKE1("RevProxyTunnelDrain", set_number, NUMBER(tunnel_drain), ANYWHERE,
                   "seconds over which a stopping child closes its tunnels (300)"),
     AP_INIT_ITERATE("RevProxyLint", add_lint_word, NULL, ANYWHERE,

@@ -259,7 +259,7 @@ static const param_t params[] = {
      "upgrade protocol length must be < 16 characters, and it is neither HTTP nor TLS",
      "upgrade=websocket, upgrade=ANY or upgrade=NONE", set_upgrade},
     {"tunnelmax", AS_NUMBER, RP_OPT_TUNNEL_MAX, AT(tunnel_max), 0, APR_INT32_MAX, 0,
-     "tunnelmax must be a number, 0 for no limit", "tunnelmax=1000 (tunnels per child)", NULL},
+     "tunnelmax must be a number, 0 for no limit", "tunnelmax=1000 (tunnels at a time)", NULL},
     {"flushpackets", AS_CUSTOM, RP_OPT_FLUSH_PACKETS, 0, 0, 0, 0,
      "flushpackets must be on|off|auto", "flushpackets=auto", set_flushpackets},
     {"flushwait", AS_CUSTOM, RP_OPT_FLUSH_WAIT, 0, 0, 0, 0,

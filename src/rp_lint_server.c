@@ -67,6 +67,13 @@ static int count_threads(void)
     return ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) == APR_SUCCESS ? threads : 0;
 }
 
+static int count_children(void)
+{
+    int children;
+
+    return ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children) == APR_SUCCESS && children > 0 ? children : 1;
+}
+
 static bool is_async(void)
 {
     int value;
@@ -74,12 +81,12 @@ static bool is_async(void)
     return ap_mpm_query(AP_MPMQ_IS_ASYNC, &value) == APR_SUCCESS && value;
 }
 
-/* More tunnels are allowed than a child ever accepts connections. */
+/* More tunnels are allowed than all children ever accept connections. */
 static void check_capacity(rp_lint_t *lint)
 {
     const ap_directive_t *d = lint->d;
-    int threads = count_threads(), factor = get_factor(lint);
-    apr_int64_t wanted, room = (apr_int64_t)threads * (1 + factor);
+    int threads = count_threads(), factor = get_factor(lint), children = count_children();
+    apr_int64_t wanted, all = (apr_int64_t)threads * children, room = all * (1 + factor);
 
     if (!rp_lint_is_named(d, "RevProxyTunnelMax") || !is_async() || threads == 0) {
         return;
@@ -87,9 +94,9 @@ static void check_capacity(rp_lint_t *lint)
     wanted = apr_atoi64(d->args);
     if (wanted > room) {
         rp_lint_say_directive(lint,
-                              "a child accepts %d connections at most (ThreadsPerChild %d, AsyncRequestWorkerFactor %d), so "
+                              "%d children accept %d connections at most (ThreadsPerChild %d, AsyncRequestWorkerFactor %d), so "
                               "this is never reached: write AsyncRequestWorkerFactor %d",
-                              (int)room, threads, factor, (int)((wanted + threads - 1) / threads));
+                              children, (int)room, threads, factor, (int)((wanted + all - 1) / all));
     }
 }
 

@@ -2,7 +2,6 @@
 #include "rp_conf_member.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "ap_provider.h"
 #include "ap_slotmem.h"
@@ -20,17 +19,10 @@ APLOG_USE_MODULE(revproxy);
  * file of another size useless. */
 #define PERSIST_STEP 32
 
-/* A child's place in the counts of requests in flight. */
-typedef struct row_t {
-    apr_int64_t pid; /* 0: free */
-} row_t;
-
-/* All set by the parent before there are children, but own_row, which each child sets for itself. */
+/* All set by the parent before there are children. */
 static rp_shm_slot_t **slots;
 static apr_uint32_t **busy; /* busy[slot][row] */
-static row_t **rows;
-static unsigned slot_count, row_count; /* busy has one row more, for children without a row */
-static unsigned own_row;
+static unsigned slot_count;
 
 /* ---- numbers ---- */
 
@@ -88,7 +80,7 @@ void rp_shm_set_text(const rp_backend_t *member, rp_shm_text_t which, const char
 
 static apr_uint32_t *find_busy(const rp_backend_t *member)
 {
-    return &busy[member->slot][own_row];
+    return &busy[member->slot][rp_shm_get_own_row()];
 }
 
 void rp_shm_enter(const rp_backend_t *member)
@@ -101,54 +93,12 @@ void rp_shm_leave(const rp_backend_t *member)
     (void)__atomic_fetch_sub(find_busy(member), 1, __ATOMIC_RELAXED);
 }
 
-/* Children take the lowest free row, so few are in use; a sum is right at any time, where a
- * total kept beside it would not be when a child is killed between the two. */
 unsigned rp_shm_count_busy(const rp_backend_t *member)
 {
-    const apr_uint32_t *counts = busy[member->slot];
-    unsigned i, used = (unsigned)__atomic_load_n(&rows[row_count]->pid, __ATOMIC_RELAXED);
-    unsigned sum = __atomic_load_n(&counts[row_count], __ATOMIC_RELAXED);
-
-    for (i = 0; i < used && i < row_count; i++) {
-        sum += __atomic_load_n(&counts[i], __ATOMIC_RELAXED);
-    }
-    return sum;
+    return rp_shm_sum_rows(busy[member->slot]);
 }
 
-/* The last row's pid is no pid: it says how many rows have ever been used. */
-static void raise_used_rows(unsigned used)
-{
-    apr_int64_t *most = &rows[row_count]->pid;
-    apr_int64_t was = __atomic_load_n(most, __ATOMIC_RELAXED);
-
-    while (was < (apr_int64_t)used &&
-           !__atomic_compare_exchange_n(most, &was, (apr_int64_t)used, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-    }
-}
-
-void rp_shm_child_init(apr_pool_t *pchild, server_rec *s)
-{
-    unsigned i;
-
-    (void)pchild;
-    for (i = 0; i < row_count; i++) {
-        apr_int64_t none = 0;
-
-        if (__atomic_compare_exchange_n(&rows[i]->pid, &none, (apr_int64_t)getpid(), false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED)) {
-            own_row = i;
-            raise_used_rows(i + 1);
-            return;
-        }
-    }
-    own_row = row_count;
-    if (row_count > 0) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "more children than ServerLimit says: if this one is killed, its requests in flight stay counted");
-    }
-}
-
-static void clear_row(server_rec *s, unsigned row)
+void rp_shm_clear_busy(server_rec *s, unsigned row, pid_t pid)
 {
     unsigned i, left = 0;
 
@@ -157,53 +107,7 @@ static void clear_row(server_rec *s, unsigned row)
     }
     if (left) {
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "child %ld ended with %u requests in flight: not counted any more",
-                     (long)rows[row]->pid, left);
-    }
-    __atomic_store_n(&rows[row]->pid, 0, __ATOMIC_RELEASE);
-}
-
-/* ---- one change at a time ---- */
-
-/* Behind the count of used rows: the pid of the child that has the lock. */
-static apr_int64_t *find_lock(void)
-{
-    return &rows[row_count + 1]->pid;
-}
-
-bool rp_shm_lock(void)
-{
-    apr_int64_t none = 0;
-
-    return __atomic_compare_exchange_n(find_lock(), &none, (apr_int64_t)getpid(), false, __ATOMIC_ACQUIRE,
-                                       __ATOMIC_RELAXED);
-}
-
-void rp_shm_unlock(void)
-{
-    __atomic_store_n(find_lock(), 0, __ATOMIC_RELEASE);
-}
-
-static void unlock_for(pid_t pid)
-{
-    apr_int64_t holder = (apr_int64_t)pid;
-
-    (void)__atomic_compare_exchange_n(find_lock(), &holder, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
-
-void rp_shm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot, mpm_child_status status)
-{
-    unsigned i;
-
-    (void)gen;
-    (void)slot;
-    if (status != MPM_CHILD_EXITED || row_count == 0) {
-        return;
-    }
-    unlock_for(pid);
-    for (i = 0; i < row_count; i++) {
-        if (__atomic_load_n(&rows[i]->pid, __ATOMIC_ACQUIRE) == (apr_int64_t)pid) {
-            clear_row(s, i);
-        }
+                     (long)pid, left);
     }
 }
 
@@ -472,32 +376,18 @@ static void fill_slots(rp_shm_setup_t *setup)
     rp_shm_keep_at_end(setup, RP_SHM_KEPT_MEMBERS, (const void *const *)slots, sizeof(**slots), slot_count);
 }
 
-/* Old generations may still be ending beside the new one. */
-static unsigned count_rows(void)
-{
-    int limit = 0;
-
-    (void)ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
-    return (unsigned)(limit > 0 ? limit : 1) + 8;
-}
-
 static apr_status_t create_all(const rp_shm_setup_t *setup)
 {
-    apr_size_t row_size;
+    apr_size_t row_size = rp_shm_count_rows() * sizeof(apr_uint32_t);
     apr_status_t rv;
 
     slot_count = (unsigned)(setup->slots > 0 ? setup->slots : 1);
     if (setup->persists) {
         slot_count = (slot_count + PERSIST_STEP - 1) / PERSIST_STEP * PERSIST_STEP;
     }
-    row_count = count_rows();
-    row_size = (row_count + 1) * sizeof(apr_uint32_t);
     rv = rp_shm_create(setup, "revproxy-members", true, sizeof(rp_shm_slot_t), slot_count, (void ***)&slots);
     if (rv == APR_SUCCESS) {
         rv = rp_shm_create(setup, "revproxy-busy", false, row_size, slot_count, (void ***)&busy);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = rp_shm_create(setup, "revproxy-children", false, sizeof(row_t), row_count + 2, (void ***)&rows);
     }
     return rv == APR_SUCCESS ? rp_shm_make_groups(setup) : rv;
 }
@@ -517,31 +407,48 @@ static bool needs_secret(void)
     return false;
 }
 
-int rp_shm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+/* Needs mod_slotmem_shm. */
+static int make_members(rp_shm_setup_t *setup)
 {
-    rp_shm_setup_t setup = {.pconf = pconf, .ptemp = ptemp, .main = main_server};
     apr_status_t rv;
     unsigned n;
 
-    (void)plog;
-    slot_count = row_count = own_row = 0;
-    /* httpd reads its configuration twice when it starts. */
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || rp_conf_get_groups()->nelts == 0) {
-        return OK;
-    }
-    number_slots(&setup);
-    setup.provider = ap_lookup_provider(AP_SLOTMEM_PROVIDER_GROUP, "shm", AP_SLOTMEM_PROVIDER_VERSION);
-    setup.names = name_servers(ptemp, main_server);
-    setup.is_start = rp_shm_get_kept(main_server, RP_SHM_KEPT_MEMBERS, sizeof(rp_shm_slot_t), &n) == NULL;
-    rv = setup.provider ? create_all(&setup) : APR_ENOTIMPL;
+    setup->provider = ap_lookup_provider(AP_SLOTMEM_PROVIDER_GROUP, "shm", AP_SLOTMEM_PROVIDER_VERSION);
+    setup->names = name_servers(setup->ptemp, setup->main);
+    setup->is_start = rp_shm_get_kept(setup->main, RP_SHM_KEPT_MEMBERS, sizeof(rp_shm_slot_t), &n) == NULL;
+    rv = setup->provider ? create_all(setup) : APR_ENOTIMPL;
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server,
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, setup->main,
                      "no shared memory for the members of balancers from mod_slotmem_shm");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    fill_slots(&setup);
+    fill_slots(setup);
     if (needs_secret()) {
-        rp_shm_load_secret(ptemp, main_server);
+        rp_shm_load_secret(setup->ptemp, setup->main);
     }
     return OK;
+}
+
+int rp_shm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+{
+    rp_shm_setup_t setup = {.pconf = pconf, .ptemp = ptemp, .main = main_server};
+    bool has_groups = rp_conf_get_groups()->nelts > 0;
+    apr_status_t rv;
+
+    (void)plog;
+    slot_count = 0;
+    rp_shm_forget_rows();
+    /* httpd reads its configuration twice when it starts. */
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;
+    }
+    if (has_groups) {
+        number_slots(&setup); /* which makes more backends */
+    }
+    rv = rp_shm_make_rows(pconf);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, main_server, "no shared memory for the counts of children");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return has_groups ? make_members(&setup) : OK;
 }

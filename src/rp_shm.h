@@ -1,7 +1,8 @@
-/* rp_shm: what all children know of groups and their members.
+/* rp_shm: what all children know of groups and their members, and of each other's tunnels.
  *
- * Owns:      the shared memory (mod_slotmem_shm's provider), its layout, what is kept over
- *            restarts; the counts of requests in flight, exact also when a child is killed;
+ * Owns:      the shared memory (mod_slotmem_shm's provider; a mapping of its own for children's rows), its
+ *            layout, what is kept over restarts; the counts of requests in flight and of tunnels, exact
+ *            also when a child is killed;
  *            which members were added at run time.
  * Does not:  decide anything from it (rp_lb).
  * Threads:   any, of any child: every figure is an atomic number, texts are copied under a
@@ -16,7 +17,7 @@
  * something else than it did before. A stop and start keeps it where BalancerPersist is On.
  * So it is with the settings of a group that may be changed at run time, and with members added then.
  * Children of the generation before go on with the memory they have: their requests in flight
- * do not count in the new one.
+ * and tunnels do not count in the new one.
  */
 #ifndef RP_SHM_H
 #define RP_SHM_H
@@ -121,6 +122,17 @@ void rp_shm_enter(const rp_backend_t *member);
 void rp_shm_leave(const rp_backend_t *member);
 unsigned rp_shm_count_busy(const rp_backend_t *member);
 
+/* Tunnels. Each enter that succeeds is followed by one leave in the same child. backend: its id; others than
+ * those of the configuration are not counted. */
+#define RP_SHM_ALL_TUNNELS (-1)
+/* False: there are max (0: no limit) already, in all children of this generation together; those of a child that was
+ * killed count until the parent has seen it. There are never more; where several ask for the last place at the same time,
+ * all may be refused. */
+bool rp_shm_enter_tunnel(int backend, int max);
+void rp_shm_leave_tunnel(int backend);
+/* In this child. */
+unsigned rp_shm_count_own_tunnels(void);
+
 /* What each request reads of each member, which may be many, in one call: RP_SHM_STATUS, _LBSET, _WEIGHT. */
 typedef struct rp_shm_glance_t {
     apr_uint64_t id; /* made from server, balancer and URL: the same in all children, and after restarts */
@@ -136,7 +148,7 @@ const unsigned char *rp_shm_get_secret(void);
 /* Hooks. post_config: after rp_conf's. HTTP_INTERNAL_SERVER_ERROR, logged, where there is no memory. */
 int rp_shm_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
 void rp_shm_child_init(apr_pool_t *pchild, server_rec *s);
-/* The parent has seen a child end: its requests are in flight no more. */
+/* The parent has seen a child end: its requests are in flight no more, its tunnels gone. */
 void rp_shm_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot, mpm_child_status status);
 
 #endif

@@ -68,6 +68,21 @@ apr_status_t rp_shm_create(const rp_shm_setup_t *setup, const char *name, bool i
 bool rp_shm_is_persistent(const server_rec *s);
 void rp_shm_make_key(const char *name, apr_uint64_t key[2]);
 
+/* A child has ended: what it counted in its row is in flight no more. */
+void rp_shm_clear_busy(server_rec *s, unsigned row, pid_t pid);
+
+/* ---- rp_shm_row.c: the children's rows ---- */
+
+/* Of the generation before; until rp_shm_make_rows has made new ones. */
+void rp_shm_forget_rows(void);
+/* When all backends are there. */
+apr_status_t rp_shm_make_rows(apr_pool_t *pconf);
+/* Counts in an array that has one for each row. */
+unsigned rp_shm_count_rows(void);
+/* The row of the child that asks. */
+unsigned rp_shm_get_own_row(void);
+unsigned rp_shm_sum_rows(const apr_uint32_t *counts);
+
 /* ---- rp_shm_text.c ---- */
 
 /* All of the array is filled, so that two equal texts have equal bytes. */

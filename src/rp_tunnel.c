@@ -1,6 +1,5 @@
 #include "rp_tunnel_int.h"
-
-#include <stdatomic.h>
+#include "rp_shm.h"
 
 #include "apr_strings.h"
 #include "http_protocol.h"
@@ -498,43 +497,17 @@ void rp_tunnel_say_goodbye(rp_tunnel_t *t)
 
 /* ---- how many there are ---- */
 
-static atomic_uint tunnels;
-/* By backend id; made before the children are, each of which has its own copy. */
-static atomic_uint *of_backend;
-static int backends;
-
-int rp_tunnel_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
-{
-    (void)plog;
-    (void)ptemp;
-    (void)s;
-    backends = rp_conf_count_backends();
-    of_backend = apr_pcalloc(pconf, (apr_size_t)(backends + 1) * sizeof(*of_backend));
-    return OK;
-}
-
-static bool count_one(atomic_uint *count, int max)
-{
-    unsigned before = atomic_fetch_add(count, 1);
-
-    if (max > 0 && before >= (unsigned)max) {
-        atomic_fetch_sub(count, 1);
-        return false;
-    }
-    return true;
-}
-
 bool rp_tunnel_take_place(rp_tunnel_place_t *place, int server_max, int backend, int backend_max)
 {
     rp_tunnel_leave_place(place);
-    if (!count_one(&tunnels, server_max)) {
+    if (!rp_shm_enter_tunnel(RP_SHM_ALL_TUNNELS, server_max)) {
         return false;
     }
-    place->backend = backend >= 0 && backend < backends ? backend : -1;
-    if (place->backend >= 0 && !count_one(&of_backend[backend], backend_max)) {
-        atomic_fetch_sub(&tunnels, 1);
+    if (backend >= 0 && !rp_shm_enter_tunnel(backend, backend_max)) {
+        rp_shm_leave_tunnel(RP_SHM_ALL_TUNNELS);
         return false;
     }
+    place->backend = backend;
     place->is_taken = true;
     return true;
 }
@@ -545,13 +518,13 @@ void rp_tunnel_leave_place(rp_tunnel_place_t *place)
         return;
     }
     place->is_taken = false;
-    atomic_fetch_sub(&tunnels, 1);
     if (place->backend >= 0) {
-        atomic_fetch_sub(&of_backend[place->backend], 1);
+        rp_shm_leave_tunnel(place->backend);
     }
+    rp_shm_leave_tunnel(RP_SHM_ALL_TUNNELS);
 }
 
 unsigned rp_tunnel_count(void)
 {
-    return atomic_load(&tunnels);
+    return rp_shm_count_own_tunnels();
 }

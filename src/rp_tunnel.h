@@ -2,9 +2,9 @@
  *
  * Owns:      the answer 101 and the raw reading and writing of the client's connection from
  *            then on; two pumps with bounded buffers or pipes, half-close, byte counts, when bytes last
- *            moved, where a WebSocket's frames end; how many tunnels there are in this child.
+ *            moved, where a WebSocket's frames end; a tunnel's place among those that may be.
  * Does not:  decide on an upgrade or on a tunnel's end, wait, log, end a request.
- * Threads:   the request's; the counts are for any.
+ * Threads:   the request's; the count is for any.
  * Memory:    r->pool for the tunnel, buckets of the client's connection or pipes for bytes; none while idle.
  * Blocks?    Never for HTTP/1; see rp_client.h for HTTP/2 streams.
  *
@@ -85,11 +85,8 @@ typedef struct rp_tunnel_place_t {
     int backend; /* id, -1: none that is counted */
 } rp_tunnel_place_t;
 
-/* post_config hook, after rp_conf's. */
-int rp_tunnel_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
-
 /* Take a place for a tunnel that is asked for. false: server_max or backend_max (0: no limit) tunnels
- * are there already. backend: its id, or -1. */
+ * are there already, in all children (rp_shm_enter_tunnel). backend: its id, or -1. */
 bool rp_tunnel_take_place(rp_tunnel_place_t *place, int server_max, int backend, int backend_max);
 /* Give it back; does nothing where none is taken. */
 void rp_tunnel_leave_place(rp_tunnel_place_t *place);

@@ -101,8 +101,7 @@ sub lasted {
 
 {
     my @ws = map { $WS->open($t, '/few/x') } 1 .. 2;
-  SKIP: {
-        skip 'limits are per child, and prefork has one tunnel in each', 5 if mpm eq 'prefork';
+    {
         my ($k, $r) = $WS->ask($t, '/few/x', read_body => 1);
         is $r->status, 503, 'tunnelmax: the third is refused';
         like $r->header('Retry-After'), qr/^\d+\z/, 'with Retry-After';
