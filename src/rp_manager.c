@@ -30,24 +30,24 @@ static void view_checks(const rp_backend_t *b, rp_manager_view_t *v)
     rp_shm_get_text(b, RP_SHM_CHECK_EXPR, v->check_expr);
 }
 
-void rp_manager_view(const rp_manager_t *m, const rp_backend_t *b, rp_manager_view_t *v)
+void rp_manager_view(const rp_manager_t *m, const rp_backend_t *member, rp_manager_view_t *view)
 {
-    v->url = rp_conf_get_url(m->r->pool, b);
-    v->flags = (unsigned)rp_shm_get(b, RP_SHM_STATUS);
-    v->status = rp_status_describe(m->r->pool, v->flags);
-    v->weight = (int)rp_shm_get(b, RP_SHM_WEIGHT);
-    v->lbset = (int)rp_shm_get(b, RP_SHM_LBSET);
-    v->retries = (int)rp_shm_get(b, RP_SHM_RETRIES);
-    rp_shm_get_text(b, RP_SHM_ROUTE, v->route);
-    rp_shm_get_text(b, RP_SHM_REDIRECT, v->redirect);
-    v->busy = rp_shm_count_busy(b);
-    v->elected = rp_shm_get(b, RP_SHM_ELECTED);
-    v->state = rp_shm_get(b, RP_SHM_STATE);
-    v->sent = rp_shm_get(b, RP_SHM_SENT);
-    v->received = rp_shm_get(b, RP_SHM_RECEIVED);
-    v->latency = rp_shm_get(b, RP_SHM_LATENCY);
-    v->error_time = rp_shm_get(b, RP_SHM_ERROR_TIME);
-    view_checks(b, v);
+    view->url = rp_conf_get_url(m->r->pool, member);
+    view->flags = (unsigned)rp_shm_get(member, RP_SHM_STATUS);
+    view->status = rp_status_describe(m->r->pool, view->flags);
+    view->weight = (int)rp_shm_get(member, RP_SHM_WEIGHT);
+    view->lbset = (int)rp_shm_get(member, RP_SHM_LBSET);
+    view->retries = (int)rp_shm_get(member, RP_SHM_RETRIES);
+    rp_shm_get_text(member, RP_SHM_ROUTE, view->route);
+    rp_shm_get_text(member, RP_SHM_REDIRECT, view->redirect);
+    view->busy = rp_shm_count_busy(member);
+    view->elected = rp_shm_get(member, RP_SHM_ELECTED);
+    view->state = rp_shm_get(member, RP_SHM_STATE);
+    view->sent = rp_shm_get(member, RP_SHM_SENT);
+    view->received = rp_shm_get(member, RP_SHM_RECEIVED);
+    view->latency = rp_shm_get(member, RP_SHM_LATENCY);
+    view->error_time = rp_shm_get(member, RP_SHM_ERROR_TIME);
+    view_checks(member, view);
 }
 
 const char *rp_manager_get_name(const rp_group_t *group)

@@ -239,7 +239,8 @@ static void set_timer(rp_park_t *park)
 
 /* Those that want to be woken. Not by one descriptor in all of their sets: the kernel allows 500
  * ways from one through nested sets, and refuses a set that would make more. */
-static TAILQ_HEAD(, rp_park_t) hearers = TAILQ_HEAD_INITIALIZER(hearers);
+TAILQ_HEAD(park_list, rp_park_t);
+static struct park_list hearers = TAILQ_HEAD_INITIALIZER(hearers);
 static apr_thread_mutex_t *hearers_lock; /* protects hearers, and hears_stop and link of each; NULL: no threads */
 
 static void wake(const rp_park_t *park)

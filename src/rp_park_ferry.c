@@ -37,7 +37,8 @@ static int ferry_fd = -1, stop_fd = -1;
 static bool is_running, is_stopping, is_allowed;
 static pthread_t ferry;
 /* Those who have more to do than a fair share at a time. */
-static TAILQ_HEAD(, rp_passenger_t) again = TAILQ_HEAD_INITIALIZER(again);
+TAILQ_HEAD(passenger_list, rp_passenger_t);
+static struct passenger_list again = TAILQ_HEAD_INITIALIZER(again);
 
 /* ---- registrations ---- */
 
