@@ -44,7 +44,8 @@ typedef enum {
     REVPROXY_FIGURE_ELECTED,  /* how often it was chosen */
     REVPROXY_FIGURE_SENT,     /* bytes sent to it, heads included */
     REVPROXY_FIGURE_RECEIVED, /* bytes got from it, heads included */
-    REVPROXY_FIGURE_LATENCY   /* microseconds until its response head, moving average; 0: not known */
+    REVPROXY_FIGURE_LATENCY   /* microseconds until its response head, moving average, half of it after each 20 seconds
+                               * without a response; 0: not known */
 } revproxy_figure_t;
 
 typedef struct revproxy_lb_calls_t {

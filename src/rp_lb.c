@@ -188,23 +188,15 @@ static void check_status(rp_lb_t *lb, int status)
     }
 }
 
-/* A moving average: an eighth of each new one counts. Two children that write at the same time
- * lose one sample of many. */
-static void note_latency(const rp_lb_t *lb)
-{
-    apr_int64_t sample = apr_time_now() - lb->picked_at;
-    apr_int64_t old = rp_shm_get(lb->member, RP_SHM_LATENCY);
-
-    sample = sample < 1 ? 1 : sample;
-    rp_shm_set(lb->member, RP_SHM_LATENCY, old ? old + (sample - old) / 8 : sample);
-}
-
 void rp_lb_note_response(rp_lb_t *lb, int status)
 {
     if (!lb->member) {
         return;
     }
-    note_latency(lb);
+    /* One that fails at once is not fast. */
+    if (status < 500) {
+        rp_lb_note_latency(lb);
+    }
     check_status(lb, status);
     if (lb->group->opt.sticky_cookie && lb->own_session != lb->member) {
         rp_lb_set_cookie(lb);
@@ -247,6 +239,9 @@ bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err)
 {
     if (!lb->member || rp_err_get(err)->flags & RP_ERR_CLIENT) {
         return false;
+    }
+    if (err == RP_E_HEAD_TIMEOUT) {
+        rp_lb_note_latency(lb);
     }
     if (is_unreachable(err)) {
         rp_lb_mark_error(lb, RP_SHM_FAILED_TO_CONNECT, rp_err_get(err)->text);

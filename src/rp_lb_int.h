@@ -45,6 +45,13 @@ void rp_lb_mark_error(rp_lb_t *lb, int kind, const char *why);
 /* The member that this request tried in spite of its error is well. */
 void rp_lb_end_error(rp_lb_t *lb);
 
+/* ---- rp_lb_latency.c ---- */
+
+/* Microseconds until the response head, moving average, less with time where nothing new is known; 0: not known. */
+apr_int64_t rp_lb_get_latency(const rp_backend_t *member);
+/* This is how long lb->member takes, since it was picked. */
+void rp_lb_note_latency(const rp_lb_t *lb);
+
 /* ---- rp_lb_walk.c ---- */
 
 /* Index of the member that the group's method chooses, -1: none is usable. Sets lb->is_probe. */

@@ -39,7 +39,7 @@ static apr_int64_t get_figure(const revproxy_candidate_t *c, revproxy_figure_t w
     case REVPROXY_FIGURE_RECEIVED:
         return rp_shm_get(c->member, RP_SHM_RECEIVED);
     case REVPROXY_FIGURE_LATENCY:
-        return rp_shm_get(c->member, RP_SHM_LATENCY);
+        return rp_lb_get_latency(c->member);
     }
     return 0;
 }

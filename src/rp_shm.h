@@ -44,6 +44,7 @@ typedef enum {
     RP_SHM_SENT,          /* bytes, heads included */
     RP_SHM_RECEIVED,
     RP_SHM_LATENCY,       /* microseconds until the response head, moving average */
+    RP_SHM_LATENCY_TIME,  /* when that was noted last */
     RP_SHM_CHECK_TIME,    /* active checks: when the last one ended */
     RP_SHM_CHECKS_PASSED, /* in a row, while it is out; 0 while it is not */
     RP_SHM_CHECKS_FAILED, /* in a row, while it is in */

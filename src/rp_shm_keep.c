@@ -77,8 +77,7 @@ static void adopt_text(rp_shm_slot_t *slot, const rp_shm_slot_t *old, rp_shm_tex
 void rp_shm_adopt(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
 {
     static const rp_shm_number_t figures[] = {RP_SHM_ERROR_KIND, RP_SHM_RETRIES, RP_SHM_ELECTED, RP_SHM_SENT,
-                                              RP_SHM_RECEIVED, RP_SHM_LATENCY, RP_SHM_CHECKS_PASSED,
-                                              RP_SHM_CHECKS_FAILED};
+                                              RP_SHM_RECEIVED, RP_SHM_CHECKS_PASSED, RP_SHM_CHECKS_FAILED};
     apr_time_t now = apr_time_now();
     size_t i;
 
@@ -93,6 +92,8 @@ void rp_shm_adopt(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
         slot->number[figures[i]] = within(old->number[figures[i]], 0, APR_INT64_MAX, 0);
     }
     slot->number[RP_SHM_STATE] = within(old->number[RP_SHM_STATE], APR_INT32_MIN, APR_INT32_MAX, 0);
+    slot->number[RP_SHM_LATENCY] = within(old->number[RP_SHM_LATENCY], 0, apr_time_from_sec(86400), 0);
+    slot->number[RP_SHM_LATENCY_TIME] = within(old->number[RP_SHM_LATENCY_TIME], 0, now, 0);
     slot->number[RP_SHM_ERROR_TIME] = within(old->number[RP_SHM_ERROR_TIME], 0, now, now);
     slot->number[RP_SHM_CHECK_TIME] = within(old->number[RP_SHM_CHECK_TIME], 0, now, 0);
 }

@@ -1,10 +1,10 @@
 /*
  * backd: a backend for thousands of connections; one thread, one epoll descriptor.
  *
- *     backd PORT          listens on 127.0.0.1:PORT
+ *     backd PORT [MS]     listens on 127.0.0.1:PORT
  *
  * The query of a request says what becomes of it:
- *     ms=N      answer so many milliseconds after the whole request has come (0)
+ *     ms=N      answer so many milliseconds after the whole request has come (MS, else 0)
  *     mark=W    the body repeats this word and a line feed ("hello")
  *     size=N    body bytes (one line of the mark)
  *     end=E     answer; reset (RST instead of an answer), eof (FIN instead), cut (half of the answer,
@@ -51,6 +51,7 @@ typedef struct {
 } conn_t;
 
 static int epfd;
+static long default_ms;
 static conn_t *heap[HEAP_MAX];
 static int heap_len;
 
@@ -211,7 +212,7 @@ static void take_request(conn_t *c, char *end)
     *end = '\0';
     length = strcasestr(c->head, "\r\nContent-Length:");
     c->body_left = (length ? strtoll(length + 17, NULL, 10) : 0) - (int64_t)rest;
-    c->due_us = get_number(c->head, "ms=", 0) * 1000;
+    c->due_us = get_number(c->head, "ms=", default_ms) * 1000;
     c->end = get_end(c->head);
     set_mark(c);
     c->size = (size_t)get_number(c->head, "size=", (long)c->mark_len);
@@ -412,11 +413,12 @@ static int get_wait_ms(void)
 int main(int argc, char **argv)
 {
     struct epoll_event events[EVENTS_MAX], ev = {.events = EPOLLIN};
-    long port = argc == 2 ? strtol(argv[1], NULL, 10) : 0;
+    long port = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
     int listener, i, n;
 
-    if (port < 1 || port > 65535) {
-        fprintf(stderr, "usage: backd PORT\n");
+    default_ms = argc > 2 ? strtol(argv[2], NULL, 10) : 0;
+    if (port < 1 || port > 65535 || default_ms < 0 || argc > 3) {
+        fprintf(stderr, "usage: backd PORT [MS]\n");
         return 2;
     }
     listener = listen_on((uint16_t)port);

@@ -180,6 +180,24 @@ static int simulate(const revproxy_lbmethod_t *method, int slow)
     return times[REQUESTS / 100 * 99];
 }
 
+/* Nobody has answered yet; then all but one have. */
+static void test_leasttime_unknown(void)
+{
+    int i, known, most;
+
+    for (known = 0; known <= 9; known += 9) {
+        set_up(10, NULL);
+        for (i = 0; i < known; i++) {
+            fakes[i].figure[REVPROXY_FIGURE_LATENCY] = FAST;
+        }
+        for (i = 0; i < 200; i++) {
+            fakes[pick(&rp_lbm_leasttime, 10)].figure[REVPROXY_FIGURE_BUSY]++;
+        }
+        most = (int)fakes[9].figure[REVPROXY_FIGURE_BUSY];
+        ok(most > 10 && most <= 25, "... a member that has not answered yet gets its share, no more");
+    }
+}
+
 static void test_leasttime(void)
 {
     int all_fast = simulate(&rp_lbm_leasttime, -1), one_slow = simulate(&rp_lbm_leasttime, 3);
@@ -190,6 +208,7 @@ static void test_leasttime(void)
     ok(contrast >= 5 * all_fast, "... as it does with byrequests");
     set_up(1, NULL);
     ok(pick(&rp_lbm_leasttime, 1) == 0, "... one member");
+    test_leasttime_unknown();
 }
 
 /* --- hash ------------------------------------------------------------------------------------- */

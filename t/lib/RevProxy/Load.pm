@@ -185,8 +185,8 @@ use Time::HiRes qw(time sleep);
 
 =head1 THE BACKEND
 
-RevProxy::Load::Backend->new(port => N): starts backd there (a port that is reserved if left out). C<port>,
-C<url>, C<pid>, C<stop>.
+RevProxy::Load::Backend->new(port => N, ms => N): starts backd there (a port that is reserved if left out), with
+that delay for requests that do not say (0). C<port>, C<url>, C<pid>, C<stop>.
 
 =cut
 
@@ -194,7 +194,7 @@ sub new {
     my ($class, %opt) = @_;
     my $port = $opt{port} || RevProxy::Ports::reserve();
     my $self = bless { port => $port, name => 'backd', owner => $$ }, $class;
-    my @command = (@{ $opt{wrap} || [] }, RevProxy::Load::program('backd'), $port);
+    my @command = (@{ $opt{wrap} || [] }, RevProxy::Load::program('backd'), $port, $opt{ms} || 0);
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP ALRM);
