@@ -1,5 +1,5 @@
 # Graceful restarts in quick succession while requests are parked: each gets its answer, also one that a child has
-# accepted in the moment in which it was told to end. RP_LONG=1: fifty restarts instead of twenty.
+# accepted in the moment in which it was told to end.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use RevProxy::Load;
 
 plan skip_all => 'requests are parked under the event MPM' if mpm() ne 'event';
 
-my $restarts = $ENV{RP_LONG} ? 50 : 20;
+my $restarts = 50;
 my $backd    = RevProxy::Load::Backend->new;
 my $t = RevProxy->new(backends => { backd => $backd }, children_may_change => 1,
     process => "ServerLimit 16\nStartServers 2\nThreadsPerChild 8\nMaxRequestWorkers 64\nMinSpareThreads 8\nMaxSpareThreads 64",
