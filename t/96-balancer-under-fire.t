@@ -39,13 +39,14 @@ my $t = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status)], chil
     BalancerMember %%URL:a%% timeout=1
     BalancerMember %%URL:b%% timeout=1
     BalancerMember %%URL:c%% timeout=1
+    ProxySet failoverstatus=503
 </Proxy>
 ProxyPass /get/ balancer://b/
 <Proxy balancer://p>
     BalancerMember %%URL:a%% timeout=1
     BalancerMember %%URL:b%% timeout=1
     BalancerMember %%URL:c%% timeout=1
-    ProxySet lbmethod=bybusyness
+    ProxySet lbmethod=bybusyness failoverstatus=503
 </Proxy>
 ProxyPass /post/ balancer://p/
 ProxyStatus On
@@ -71,7 +72,8 @@ sub client {
             $is_post ? $t->request(method => 'POST', path => "/post/$number-$n", body => 'once')
                      : $t->get("/get/$number-$n", headers => [ 'User-Agent' => 'fire' ])
         };
-        $seen{ ($is_post ? 'POST ' : 'GET ') . ($r && $r->status ? $r->status : "nothing") }++;
+        my $whose = $r && $r->status && $r->status != 200 && $r->header('X-Member') ? ' of a member' : '';
+        $seen{ ($is_post ? 'POST ' : 'GET ') . ($r && $r->status ? $r->status . $whose : "nothing") }++;
         sleep 0.002;
     }
     RevProxy::write_file("$mode/seen-$number", join '', map {"$_ $seen{$_}\n"} keys %seen);
@@ -81,7 +83,7 @@ sub client {
 sub set_fault { my ($name, $how) = @_; RevProxy::write_file("$mode/$name", $how); return }
 
 sleep 0.3;
-for my $how (qw(reset close silent half-open)) {
+for my $how (qw(reset close silent half-open 503)) {
     set_fault('a', $how);
     sleep 0.5;
     set_fault('b', $how);
@@ -115,6 +117,7 @@ cmp_ok $seen{'GET 200'}, '>', 100, 'GETs were answered';
 is join(' ', grep { /^GET/ && $_ ne 'GET 200' } sort keys %seen), '', 'none of them failed';
 cmp_ok $seen{'POST 200'}, '>', 50, 'POSTs were answered';
 is $seen{'POST 503'} // 0, 0, 'none of them found no member';
+cmp_ok $seen{'POST 503 of a member'}, '>', 0, '... and who got a 503 got it from one, once';
 my %done;
 $done{ $_->target }++ for grep { $_->method eq 'POST' } map { $_->requests } values %m;
 is join(' ', grep { $done{$_} > 1 } sort keys %done), '', 'none was done twice';
