@@ -22,7 +22,7 @@
  *
  *     ap_register_provider(p, REVPROXY_LBMETHOD_GROUP, "mymethod", REVPROXY_LBMETHOD_VERSION, &mine);
  *
- * and "ProxySet lbmethod=mymethod" uses it, provided that its LoadModule line comes before it.
+ * and "ProxySet lbmethod=mymethod" uses it.
  * What a method sees lies in memory that all children share; several threads of several children
  * choose at the same time, and every call below is atomic by itself. A method never blocks.
  */

@@ -211,12 +211,14 @@ static void set_fields(request_rec *r)
 }
 
 /* The page shows what was wrong, as mod_proxy shows its page, with 200: except for a member that could not be
- * added, which is 400 there, too. Other formats say it with the status as well. */
+ * added, which is 400 there, too, and for what mod_proxy does not know: another change is being made, and the same
+ * post may succeed in a moment (503). Other formats say it with the status as well. */
 static void answer(rp_manager_t *m)
 {
     request_rec *r = m->r;
 
-    if (m->status && (m->format == RP_MANAGER_JSON || m->status == HTTP_BAD_REQUEST)) {
+    if (m->status && (m->format == RP_MANAGER_JSON || m->status == HTTP_BAD_REQUEST ||
+                      m->status == HTTP_SERVICE_UNAVAILABLE)) {
         r->status = m->status;
     }
     set_fields(r);

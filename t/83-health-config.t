@@ -6,6 +6,7 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use RevProxy;
+use RevProxy::Testing;
 
 # [configuration, line of the mistake, mod_proxy's words (undef: it accepts), our advice]
 my @mistakes = (
@@ -55,4 +56,18 @@ EOT
     ok $ok, 'second spellings';
     like $output, qr/hcmethod=GET11 hcinterval=5s hctimeout=2s hcfails=3 hcuri=\/health hcexpr=up/, '... in the dump of routes';
 } 'second spellings are ours';
+
+# mod_watchdog is often linked into httpd: hidden here.
+only_ours {
+    my $hide = RevProxy::Testing::load_line() . "\nTestingHide mod_watchdog.c\n";
+    for my $config ("ProxyHCTemplate t hcmethod=TCP", "BalancerMember balancer://b http://h hcmethod=GET", "ProxyPass / http://h/ hcmethod=HEAD11") {
+        my ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'], config => "$hide$config\n");
+        my $line = 2 + split /\n/, $config;
+        ok !$ok && $output =~ /error on line $line of .*test\.conf:/
+            && $output =~ /health checks are run by mod_watchdog; add the line: LoadModule watchdog_module/, "without mod_watchdog: $config"
+            or diag $output;
+    }
+    my ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'], config => "$hide<Proxy balancer://b>\nBalancerMember http://h hcmethod=NONE\n</Proxy>\n");
+    ok $ok, '... which nothing needs that is not checked' or diag $output;
+} 'mod_proxy_hcheck cannot be loaded without it';
 done_testing;
