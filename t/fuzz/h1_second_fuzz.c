@@ -59,13 +59,9 @@ static bool is_excused(const message_t *m, const char *head, size_t len)
 {
     unsigned length = rp_h1_field_find(&m->head, "Content-Length", 0);
     bool has_length = length < m->head.nfields;
-    bool has_coding = false;
+    bool has_coding = rp_h1_field_find(&m->head, "Transfer-Encoding", 0) < m->head.nfields;
     unsigned lines = 0;
 
-    /* It takes longer names that begin so for Transfer-Encoding. */
-    for (unsigned i = 0; i < m->head.nfields; i++) {
-        has_coding |= strncasecmp(m->head.fields[i].name.p, "Transfer-Encoding", 17) == 0;
-    }
     for (size_t i = 1; i + 1 < len; i++) {
         lines += head[i - 1] == '\n' && head[i] != ' ' && head[i] != '\t' && head[i] != '\r' && head[i] != '\n';
     }
@@ -75,11 +71,47 @@ static bool is_excused(const message_t *m, const char *head, size_t len)
            || lines > m->head.nfields;           /* mod_proxy: a second status line is dropped */
 }
 
+/* ", chunked", "chunked,", "a,,chunked" */
+static bool has_empty_element(rp_span_t list)
+{
+    bool is_empty = true;
+
+    for (size_t i = 0; i < list.n; i++) {
+        if (list.p[i] == ',' && is_empty) {
+            return true;
+        }
+        is_empty = list.p[i] == ',' || (is_empty && list.p[i] == ' ');
+    }
+    return is_empty;
+}
+
+static bool has_empty_coding(const rp_h1_head_t *head)
+{
+    unsigned i = rp_h1_field_find(head, "Transfer-Encoding", 0);
+
+    while (i < head->nfields && !has_empty_element(head->fields[i].value)) {
+        i = rp_h1_field_find(head, "Transfer-Encoding", i + 1);
+    }
+    return i < head->nfields;
+}
+
+static bool has_longer_name(const rp_h1_head_t *head)
+{
+    for (unsigned i = 0; i < head->nfields; i++) {
+        if (head->fields[i].name.n > 17 && !strncasecmp(head->fields[i].name.p, "Transfer-Encoding", 17)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Where the second parser is known to see something else: it ends a line at a bare CR in a reason,
- * and does not cut a tab off a coding or a length (RFC 9112 5.1 says OWS). */
+ * does not cut a tab off a coding or a length (RFC 9112 5.1 says OWS), takes an empty element
+ * of Transfer-Encoding for a coding (RFC 9110 5.6.1.2 has it ignored), and a field whose longer name
+ * begins with Transfer-Encoding for that one (RFC 9110 5.1: a name is a whole token). */
 static bool is_apart(const message_t *m, const char *head)
 {
-    return m->head.reason_unfit || memchr(head, '\t', m->head.body_at);
+    return m->head.reason_unfit || memchr(head, '\t', m->head.body_at) || has_empty_coding(&m->head) || has_longer_name(&m->head);
 }
 
 /* false: no head that we take. */
