@@ -124,6 +124,10 @@ static rp_err_t check_client(const request_rec *r)
     if (!r->connection->master && r->proto_num >= HTTP_VERSION(2, 0)) {
         return RP_E_CLIENT_VERSION;
     }
+    /* "http:///path" (RFC 9110 4.2.1): others take another host for meant than we do. */
+    if (r->parsed_uri.scheme && r->parsed_uri.hostname && !*r->parsed_uri.hostname) {
+        return RP_E_CLIENT_HOST;
+    }
     return RP_E_NONE;
 }
 
