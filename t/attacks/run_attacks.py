@@ -5,8 +5,8 @@
                  [--out results.jsonl] [--canary-port N] [--workers 10] [--only ID,ID]
                  [--group G] [--serial] [--verbose] [--tls]
 
-FILE may be compressed with gzip (its name ends in .gz then).  With --tls the front is spoken
-to over TLS, whatever its certificate.
+FILE may be compressed with gzip (its name ends in .gz then); several are joined by commas.
+With --tls the front is spoken to over TLS, whatever its certificate.
 
 The front must map / to http://127.0.0.1:P/ (and, for the group "mount", /mnt/ to
 http://127.0.0.1:P/confined/), with a backend timeout of 2 s.  Prints one line per
@@ -98,20 +98,10 @@ class Runner:
                 self.port, show(finals[0].raw, 200) if finals else "no answer"))
 
     # -- one hostile request ---------------------------------------------------------
-    def fill(self, data):
-        for name, value in ((b"{{CANARY}}", self.canary_port), (b"{{FRONT}}", self.front[1]),
-                            (b"{{BACKEND}}", self.port)):
-            data = data.replace(name, str(value).encode())
-        return data
-
     def request(self, case):
         o = Outcome(case)
         o.control = self.control
         since, hits = time.monotonic(), len(self.canary.hits)
-        steps = [dict(s) for s in case.get("steps") or [{"b64": case["bytes_b64"]}]]
-        for s in steps:
-            if "b64" in s:
-                s["raw"] = self.fill(base64.b64decode(s.pop("b64")))
         try:
             client = Client(self.front)
         except OSError as e:
@@ -119,8 +109,8 @@ class Runner:
             o.next_faults.append("front does not accept a connection: %s" % e)
             return o
         client.methods = [m.encode() for m in case.get("methods", [])]
-        client.run_steps(steps)
-        gone = any(s.get("close") or s.get("rst") for s in steps)
+        client.run_steps(case["steps"])
+        gone = any(s.get("close") or s.get("rst") for s in case["steps"])
         if not gone:
             need = case.get("responses", 1)
             client.read(lambda c: sum(m.complete for m in c.parsed()[1]) >= need,
@@ -160,8 +150,8 @@ class Runner:
             had = 1
         method = case.get("request_method", "GET")
         body = base64.b64decode(case.get("request_body_b64", ""))
-        head = "%s /case/~%s~ HTTP/%s\r\nHost: front.example\r\n" % (
-            method, case["id"], case.get("request_version", "1.1"))
+        head = "%s %s/case/~%s~ HTTP/%s\r\nHost: front.example\r\n" % (
+            method, case.get("prefix", ""), case["id"], case.get("request_version", "1.1"))
         for line in case.get("request_headers", []):
             head += line + "\r\n"
         if body or method in ("POST", "PUT"):
@@ -253,6 +243,28 @@ class Runner:
         return again
 
 
+def load(file, ports):
+    """The cases of a file. Bytes stand there as "text" (Latin-1) or in base64; ports are filled in."""
+    with gzip.open(file, "rt") if file.endswith(".gz") else open(file) as f:
+        cases = [json.loads(line) for line in f if line.strip()]
+    for case in cases:
+        for name in ("text", "bytes_b64"):
+            if name in case:
+                case["steps"] = case.get("steps") or [{name.removeprefix("bytes_"): case.pop(name)}]
+        for step in case["steps"]:
+            if "text" in step or "b64" in step:
+                data = step.pop("text").encode("latin-1") if "text" in step else base64.b64decode(step["b64"])
+                step["b64"] = base64.b64encode(fill(data, ports))
+        case["expect"] = [fill(e.encode(), ports).decode() for e in case["expect"]]
+    return cases
+
+
+def fill(data, ports):
+    for name, port in ports.items():
+        data = data.replace(b"{{%s}}" % name, b"%d" % port)
+    return data
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--front", required=True)
@@ -271,9 +283,9 @@ def main():
     kind = "request" if a.requests else "response"
     if a.tls:
         Client.use_tls()
-    file = a.requests or a.responses
-    with gzip.open(file, "rt") if file.endswith(".gz") else open(file) as f:
-        cases = [json.loads(line) for line in f if line.strip()]
+    ports = {b"FRONT": int(a.front.rpartition(":")[2]), b"BACKEND": a.backend_port,
+             b"CANARY": a.canary_port or a.backend_port + 1}
+    cases = [c for file in (a.requests or a.responses).split(",") for c in load(file, ports)]
     if a.only:
         cases = [c for c in cases if c["id"] in a.only.split(",")]
     if a.group:

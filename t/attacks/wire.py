@@ -116,9 +116,7 @@ class Client:
     def run_steps(self, steps):
         for step in steps:
             if "b64" in step:
-                self.send(base64.b64decode(step["b64"]))
-            elif "raw" in step:
-                self.send(step["raw"])
+                self.send(base64.b64decode(step["b64"]) * step.get("repeat", 1))
             elif "pause_ms" in step:
                 end = time.monotonic() + step["pause_ms"] / 1000
                 while time.monotonic() < end and not self.eof:
