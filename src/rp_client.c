@@ -281,6 +281,16 @@ bool rp_client_is_gone(const rp_client_t *cl)
     return cl->r->connection->aborted;
 }
 
+bool rp_client_is_taken(rp_client_t *cl)
+{
+    if (cl->fd < 0 || get_client_fd(cl->r->connection) == cl->fd) {
+        return false;
+    }
+    cl->fd = -1;
+    cl->r->connection->aborted = 1;
+    return true;
+}
+
 bool rp_client_write(rp_client_t *cl, apr_bucket_brigade *bb)
 {
     apr_status_t rv = pass_down(cl, bb);

@@ -72,6 +72,9 @@ rp_client_result_t rp_client_fill(rp_client_t *cl, rp_pipe_t *pipe, apr_status_t
 /* Is output of httpd's filters still waiting for the client to read? Tries to send it first. */
 bool rp_client_has_pending(rp_client_t *cl);
 bool rp_client_is_gone(const rp_client_t *cl);
+/* Has httpd closed its socket under us? It does when a child is told to stop at once (worker, and event for what waits
+ * in a thread); the number may be another descriptor's by then, so fd is -1 from when this has said true. */
+bool rp_client_is_taken(rp_client_t *cl);
 /* HTTP is over on this connection: from now on reads and writes are of its bare bytes, and it is
  * closed in the end. Bytes that httpd has read already come first. Where no filter has a part in them, httpd's
  * filters are left out from then on: is_direct. */

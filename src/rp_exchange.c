@@ -88,6 +88,9 @@ static bool has_left(rp_exchange_t *x)
     if (x->step == RP_STEP_TUNNEL) {
         return false;
     }
+    if (rp_client_is_taken(&x->client)) {
+        return true;
+    }
     if (!x->leaving_at && (x->ready.client & POLLRDHUP)) {
         x->leaving_at = apr_time_now() + HALF_CLOSE_GRACE;
         x->writes_before = x->client.writes;

@@ -283,9 +283,13 @@ static rp_step_t wait_for_bytes(rp_exchange_t *x, const limit_t *limit)
 rp_step_t rp_exchange_run_tunnel(rp_exchange_t *x)
 {
     rp_tunnel_t *t = x->tunnel;
-    rp_flow_t flow = rp_tunnel_pump(t, NULL);
+    rp_flow_t flow;
     limit_t limit;
 
+    if (rp_client_is_taken(&x->client)) {
+        return end_tunnel(x, RP_E_TUNNEL_STOP, 0);
+    }
+    flow = rp_tunnel_pump(t, NULL);
     if (flow == RP_FLOW_FAIL) {
         return end_tunnel(x, t->fault.err, t->fault.rv);
     }

@@ -250,9 +250,13 @@ static void wake(const rp_park_t *park)
     (void)timerfd_settime(park->timer_fd, 0, &at_once, NULL);
 }
 
+static apr_status_t tell_hearers(void *unused);
+
 void rp_park_event_child_init(apr_pool_t *pchild)
 {
     if (can_park) {
+        /* Before memory goes, and after the ferry: it registers the same, and the last one registered is the first to run. */
+        apr_pool_pre_cleanup_register(pchild, NULL, tell_hearers);
         rp_ferry_child_init(pchild);
         (void)apr_thread_mutex_create(&hearers_lock, APR_THREAD_MUTEX_DEFAULT, pchild);
     }
@@ -667,6 +671,21 @@ int rp_park_process_connection(conn_rec *c)
 }
 #endif
 
+/* Nobody is going to wake it: the exchange ends now, and answers where it still can. */
+static void end_wait(rp_park_t *park)
+{
+    conn_state_e closing = park->c->cs->state; /* the MPM counts by it */
+
+    take_back(park);
+    park->state = OUTSIDE;
+    if (park->how) {
+        collect_events(park);
+        park->ready->is_late = true;
+        (void)park->how->resume(park->how->ctx);
+        park->c->cs->state = closing;
+    }
+}
+
 /* The MPM gives the connection up while it is parked: it is going to close the
  * descriptor that it finds in the socket. */
 int rp_park_pre_close_connection(conn_rec *c)
@@ -674,17 +693,20 @@ int rp_park_pre_close_connection(conn_rec *c)
     rp_park_t *park = c->master ? NULL : get_park(c);
 
     if (park && (park->state == PARKED || park->state == RESTING)) {
-        take_back(park);
-        park->state = OUTSIDE;
-        if (park->how) {
-            conn_state_e closing = c->cs->state; /* the MPM counts by it */
-
-            /* Out of patience: the exchange ends now, and answers where it still can. */
-            collect_events(park);
-            park->ready->is_late = true;
-            (void)park->how->resume(park->how->ctx);
-            c->cs->state = closing;
-        }
+        end_wait(park);
     }
     return OK;
+}
+
+/* A child that is told to stop at once resumes no connection. Its threads have ended by now, so that this one has
+ * all connections to itself. */
+static apr_status_t tell_hearers(void *unused)
+{
+    rp_park_t *park;
+
+    (void)unused;
+    while ((park = TAILQ_FIRST(&hearers))) {
+        end_wait(park);
+    }
+    return APR_SUCCESS;
 }

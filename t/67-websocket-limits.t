@@ -1,4 +1,4 @@
-# How long a tunnel lasts, how many there are, what restarts do to them; back-pressure; idle ones hold no thread.
+# How long a tunnel lasts, how many there are, back-pressure; idle ones hold no thread.
 
 use strict;
 use warnings;
@@ -30,13 +30,10 @@ my $t = RevProxy->new(
     modules  => ['status'],
     threads  => $threads,
     timeout  => 2,
-    children_may_change => 1,
     config   => <<'EOT');
     <IfModule mpm_event_module>
         AsyncRequestWorkerFactor 40
     </IfModule>
-    RevProxyTunnelDrain 2
-    GracefulShutdownTimeout 10
     ProxyPass /idle/   http://127.0.0.1:%%PORT:app%%/ timeout=1
     ProxyPass /long/   http://127.0.0.1:%%PORT:app%%/ timeout=60
     ProxyPass /flood/  http://127.0.0.1:%%PORT:flood%%/ timeout=60
@@ -152,31 +149,6 @@ SKIP: {
     is $t->get('/long/x')->status, 200, 'other requests are served beside them';
     for my $ws (@ws) { $ws->close(1000); $ws->http->peer_closed(3); $ws->http->close }
     ok soon(sub { status('Tunnels') <= 2 }), 'all places are left in the end' or diag status('Tunnels');
-}
-
-# --- restarts ---
-
-SKIP: {
-    my $n  = mpm eq 'event' ? 20 : 3;
-    my @ws = map { $WS->open($t, '/long/x') } 1 .. $n;
-    $_->text('a') && $_->said(3) for @ws;
-    my $since = time;
-    $t->reload_graceful;
-    my @left;
-    for my $ws (@ws) {
-        my $bye = $ws->read(8 * $SLOW);
-        push @left, { code => $bye ? $bye->{code} : undef, at => time - $since };
-        $ws->close(1001);
-        $ws->http->peer_closed(3);
-    }
-    is scalar(grep { ($_->{code} // 0) == 1001 } @left), $n, 'graceful restart: all get close code 1001';
-    my ($last) = sort { $b <=> $a } map { $_->{at} } @left;
-    cmp_ok $last, '<', 4.5 * $SLOW, 'within RevProxyTunnelDrain';
-    cmp_ok $last, '>', 0.4, 'not all at once' if $n > 3;
-    $t->claim(qr/RP0703/, 'the log says so');
-    my $ws = $WS->open($t, '/long/x');
-    $ws->text('new');
-    is $ws->said(3), 'new', 'the new generation serves';
 }
 
 $t->allow(qr/RP070[1-6]/);
