@@ -57,6 +57,7 @@ static void want_backend(rp_exchange_t *x, short events, apr_interval_time_t lim
         (void)rp_conn_get_interest(x->conn, &more);
     }
     want_wait(x, events ? rp_conn_get_fd(x->conn) : -1, events | (more & POLLOUT), limit);
+    x->wait.tries_backend = events != 0;
 }
 
 static apr_interval_time_t get_backend_timeout(const rp_exchange_t *x)

@@ -1,3 +1,5 @@
+#include <sched.h>
+
 #include "apr_atomic.h"
 
 #include "rp_park_int.h"
@@ -55,9 +57,30 @@ void rp_park_return_thread(void)
     apr_atomic_dec32(&lent);
 }
 
+/* What is waited for often comes while others run, and a thread that was not asleep need not be woken, which is
+ * what costs most: another processor has to be interrupted for it. */
+bool rp_park_yield(void)
+{
+    if (apr_atomic_read32(&lent) < 2) {
+        return false;
+    }
+    (void)sched_yield();
+    return true;
+}
+
+/* Once before each real wait. */
+static bool has_yielded(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready)
+{
+    how->has_yielded = !how->has_yielded && wait->tries_backend && rp_park_yield();
+    if (how->has_yielded) {
+        ready->backend = wait->backend_events;
+    }
+    return how->has_yielded;
+}
+
 /* A thread that waits costs nothing while others are idle, and parking costs some system calls:
  * worth it when the wait is long or threads run short. */
-static void wait_a_little(const rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready,
+static void wait_a_little(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready,
                           apr_interval_time_t longest)
 {
     apr_interval_time_t limit = longest >= 0 && longest < how->park_after ? longest : how->park_after;
@@ -65,7 +88,9 @@ static void wait_a_little(const rp_parking_t *how, const rp_wait_t *wait, rp_rea
     if (limit <= 0 || how->is_slow || !rp_park_lend_thread()) {
         return;
     }
-    wait_in_thread(wait, ready, limit);
+    if (!has_yielded(how, wait, ready)) {
+        wait_in_thread(wait, ready, limit);
+    }
     rp_park_return_thread();
 }
 

@@ -577,7 +577,7 @@ static int go_on(rp_park_t *park)
 /* A client that sends one request right after another (a gateway, a script) is waited for in the
  * thread for so long, while threads are plenty: the way through the MPM costs two changes of
  * threads for each request. */
-#define NEXT_REQUEST_MILLISECONDS 1
+#define NEXT_REQUEST_MILLISECONDS 10
 /* Where clients are many, so many requests at a time: others wait for the thread. */
 #define TURN_REQUESTS 4
 
@@ -591,7 +591,7 @@ static bool has_next_request(rp_park_t *park, unsigned served)
     if (!park->is_ours || !park->is_chatty || !is_idle(park->c) || is_stopping() || !rp_park_lend_thread()) {
         return false;
     }
-    park->is_chatty = poll(&client, 1, NEXT_REQUEST_MILLISECONDS) > 0;
+    park->is_chatty = (rp_park_yield() && poll(&client, 1, 0) > 0) || poll(&client, 1, NEXT_REQUEST_MILLISECONDS) > 0;
     rp_park_return_thread();
     return park->is_chatty;
 }

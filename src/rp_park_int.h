@@ -11,6 +11,8 @@
 /* A thread to wait in for somebody who could do without: false where they are scarce. */
 bool rp_park_lend_thread(void);
 void rp_park_return_thread(void);
+/* In a lent thread: let others run first. false: there are none, nothing was done. */
+bool rp_park_yield(void);
 
 /* --- rp_park_ready.c --- */
 
