@@ -9,6 +9,8 @@ use Time::HiRes qw(sleep time);
 use RevProxy;
 use RevProxy::Members;
 
+plan skip_all => 'mod_proxy has no hctimeout, 16 threads, and does not count in a row' if front eq 'mod_proxy';
+
 my %m;
 $m{well} = RevProxy::Backend->new(name => 'well', serial => 1,
     handler => sub { $_[0]->read_request and $_[0]->respond(200, [], 'x', close => 1) });
@@ -72,10 +74,8 @@ ok $m{well}->wait_for(sub { $_[0]->requests >= 3 }, 4 * $RevProxy::SLOW), 'check
 is status('frozen2'), 'Init Ok', '... for five seconds';
 is becomes('frozen1', 'Init HcFl'), 'Init HcFl', 'hctimeout=1';
 is becomes('frozen2', 'Init HcFl'), 'Init HcFl', 'not for the minute that a request may wait';
-only_ours {
-    $t->claim(qr/RP0117 .*balancer:..frozen1, HEAD ., timeout waiting for the response of backend: not through after 1000 ms/, 'log: a second');
-    $t->claim(qr/RP0117 .*balancer:..frozen2, HEAD ., .* not through after 5000 ms/, 'log: five');
-} 'our log';
+$t->claim(qr/RP0117 .*balancer:..frozen1, HEAD ., timeout waiting for the response of backend: not through after 1000 ms/, 'log: a second');
+$t->claim(qr/RP0117 .*balancer:..frozen2, HEAD ., .* not through after 5000 ms/, 'log: five');
 
 ok $t->wait_log(qr/RP0118 .*balancer:..moody/, 10 * $RevProxy::SLOW), 'two passes in a row bring it back';
 my @moody = map { /RP01(1\d)/ } grep {/balancer:..moody/} $t->error_log;

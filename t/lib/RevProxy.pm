@@ -475,7 +475,7 @@ sub configtest {
     my $output = do { local $/; <$out> };
     close $out;
     my $ok     = $? == 0 ? 1 : 0;
-    my $report = join '', map { slurp($_) } glob "$self->{dir}/san/*";
+    my $report = join '', map { without_httpds(slurp($_)) } glob "$self->{dir}/san/*";
     Test::More::fail("sanitizer report at configtest:\n$report") if $report ne '';
     File::Path::remove_tree($self->{dir});
     $self->{done} = 1;
@@ -803,7 +803,25 @@ sub lost_children {
 
 sub reports {
     my ($self) = @_;
-    return map { my $file = $_; my $text = slurp($file); $text eq '' ? () : ("$file:", split /\n/, $text) } sort glob "$self->{dir}/san/*";
+    return map { my $file = $_; my $text = without_httpds(slurp($file)); $text eq '' ? () : ("$file:", split /\n/, $text) } sort glob "$self->{dir}/san/*";
+}
+
+# The event MPM's listener gives connections that are to be closed to its workers through a list of atomic
+# operations of APR's, which ThreadSanitizer does not see: it takes the close for a race with what was done to the
+# descriptor before. The stock modules give the same reports. A suppression could not be narrow enough: these are
+# only descriptors, used and closed by APR, with no frame of anybody who called it. Ours would be there.
+sub without_httpds {
+    my ($text) = @_;
+    return $text if $text !~ /ThreadSanitizer/;
+    my @reports = grep { /WARNING|ERROR/ } split /^=+\n/m, $text;
+    return join '', map {"==================\n$_"} grep { !is_httpds($_) } @reports;
+}
+
+sub is_httpds {
+    my ($report) = @_;
+    my ($race) = $report =~ /\A[^\n]*data race(.*)^  Location is file descriptor/ms or return 0;
+    my @frames = $race =~ /^\s+#\d+ (.*)/mg;
+    return @frames == 4 && !grep { !/\((?:libtsan|libapr-1)\.so/ } @frames;
 }
 
 # Stops httpd; returns what was not in order.
