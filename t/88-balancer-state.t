@@ -119,6 +119,20 @@ $t = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status)], process
     BalancerMember %%URL:c%% loadfactor=2
 </Proxy>
 ProxyPass /w/ balancer://w/
+<Proxy balancer://t>
+    BalancerMember %%URL:a%% loadfactor=5
+    BalancerMember %%URL:b%% loadfactor=3
+    BalancerMember %%URL:c%% loadfactor=2
+    ProxySet lbmethod=bytraffic
+</Proxy>
+ProxyPass /t/ balancer://t/
+<Proxy balancer://i>
+    BalancerMember %%URL:a%% loadfactor=5
+    BalancerMember %%URL:b%% loadfactor=3
+    BalancerMember %%URL:c%% loadfactor=2
+    ProxySet lbmethod=bybusyness
+</Proxy>
+ProxyPass /i/ balancer://i/
 <Proxy balancer://f>
     BalancerMember %%URL:a%%
 </Proxy>
@@ -130,36 +144,53 @@ my $each = 250;
 
 # A server may close a kept connection at any time, and the client asks again.
 sub ask_often {
-    my ($n) = @_;
+    my ($n, $path) = @_;
     my $k;
     while ($n > 0) {
-        $k = $t->connect if !$k || $n % 50 == 0;
-        if ($k->request(path => '/w/x')->status) { $n-- }
+        $k = $t->connect if !$k || $n % 10 == 0;
+        if ($k->request(path => $path)->status) { $n-- }
         else                                     { $k = undef }
     }
     return;
 }
 
-my @workers = map {
-    my $pid = fork // die "fork: $!\n";
-    if (!$pid) {
-        eval { ask_often($each) };
-        POSIX::_exit($@ ? 1 : 0);
-    }
-    $pid;
-} 1 .. 8;
-my $failed = grep { waitpid $_, 0; $? } @workers;
-is $failed, 0, '8 clients at a time';
-my $w = figures($t, 'w');
-my $sum = 0;
-$sum += $_->{elected} for values %$w;
-cmp_ok $sum, '>=', 8 * $each, 'all of their requests are counted';
-for my $member ([ a => 5 ], [ b => 3 ], [ c => 2 ]) {
-    my ($name, $weight) = @$member;
-    my $share = $w->{ $url{$name} }{elected} / $sum;
-    cmp_ok abs($share - $weight / 10), '<', 0.01, "$name gets its share within 1 % ($share)";
+sub ask_from {
+    my ($clients, $path) = @_;
+    my @workers = map {
+        my $pid = fork // die "fork: $!\n";
+        if (!$pid) {
+            eval { ask_often($each, $path) };
+            POSIX::_exit($@ ? 1 : 0);
+        }
+        $pid;
+    } 1 .. $clients;
+    is scalar(grep { waitpid $_, 0; $? } @workers), 0, "$clients clients at a time";
+    return;
 }
-is join(' ', map { $w->{$_}{busy} } values %url), '0 0 0', 'nothing is in flight';
+
+sub shares_are_right {
+    my ($balancer, $method, $least) = @_;
+    my $w   = figures($t, $balancer);
+    my $sum = 0;
+    $sum += $_->{elected} for values %$w;
+    cmp_ok $sum, '>=', $least, "$method: all of their requests are counted";
+    for my $member ([ a => 5 ], [ b => 3 ], [ c => 2 ]) {
+        my ($name, $weight) = @$member;
+        my $share = $w->{ $url{$name} }{elected} / $sum;
+        cmp_ok abs($share - $weight / 10), '<', 0.01, "$method: $name gets its share within 1 % ($share)";
+    }
+    is join(' ', map { $w->{$_}{busy} } values %url), '0 0 0', '... and nothing is in flight';
+    return;
+}
+
+ask_from(8, '/w/x');
+shares_are_right('w', 'byrequests', 8 * $each);
+# All answers have the same length, so a share of bytes is one of requests.
+ask_from(8, '/t/x');
+shares_are_right('t', 'bytraffic', 8 * $each);
+# Loads count where members are equally busy: none is, between the requests of one client. Its connections lead to all children.
+ask_from(1, '/i/x');
+shares_are_right('i', 'bybusyness', $each);
 
 my $many = mpm eq 'prefork' ? 10 : 24;    # each needs a child there
 my @held = map { my $k = $t->connect; $k->send("GET /f/silent HTTP/1.1\r\nHost: x\r\n\r\n"); $k } 1 .. $many;
