@@ -6,6 +6,7 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use RevProxy;
+use RevProxy::Mistakes;
 
 # [configuration, line of the mistake, mod_proxy's words (undef: it accepts), our advice]
 my @mistakes = (
@@ -45,10 +46,10 @@ my @mistakes = (
     [ 'ProxyPass / http://h/ status=+Q', 1, qr/Unknown status parameter option/, qr/letters: D disabled/ ],
     [ 'ProxyPass / http://h/ status=D+', 1, qr/Unknown status parameter option/, qr/not valid/ ],
     [ 'ProxyPass / http://h/ upgrade=0123456789abcdef', 1, qr/upgrade protocol length must be < 16 characters/, qr/upgrade=NONE/ ],
-    [ 'ProxyPass / http://h/ upgrade=h2c',       1, qr/neither HTTP nor TLS/, qr/upgrade=NONE/ ],
-    [ 'ProxyPass / http://h/ upgrade=foo,tls/1', 1, qr/neither HTTP nor TLS/, qr/upgrade=NONE/ ],
-    [ 'ProxyPass / http://h/ tunnelmax=many',    1, qr/tunnelmax must be a number/, qr/tunnelmax=1000/ ],
-    [ 'RevProxyTunnelIdle 0',                    1, qr/RevProxyTunnelIdle must be/, qr/10mi/ ],
+    [ 'ProxyPass / http://h/ upgrade=h2c', 1, undef, qr/neither HTTP nor TLS.*upgrade=NONE/s ],
+    [ 'ProxyPass / http://h/ upgrade=foo,tls/1', 1, undef, qr/neither HTTP nor TLS.*upgrade=NONE/s ],
+    [ 'ProxyPass / http://h/ tunnelmax=many', 1, undef, qr/tunnelmax must be a number.*tunnelmax=1000/s ],
+    [ 'RevProxyTunnelIdle 0', 1, undef, qr/RevProxyTunnelIdle must be.*10mi/s ],
     [ 'ProxyPass / http://h/ flushpackets=maybe', 1, qr/flushpackets must be on\|off\|auto/, qr/not valid/ ],
     [ 'ProxyPass / http://h/ flushwait=1001', 1, qr/flushwait must be <= 1000/, qr/not valid/ ],
 
@@ -123,15 +124,7 @@ my @mistakes = (
     [ 'BalancerMember balancer://b http://h', 1, undef, qr/BalancerMember balancer:\/\/b needs memory that all children share; add the line: LoadModule slotmem_shm_module/ ],
 );
 
-my $is_stock = front() eq 'mod_proxy';
-for my $mistake (@mistakes) {
-    my ($config, $line, $theirs, $ours) = @$mistake;
-    next if $is_stock && !$theirs;
-    my ($ok, $output) = RevProxy->configtest(config => "$config\n");
-    my $right = !$ok && $output =~ /error on line $line of .*test\.conf:/
-        && (!$theirs || $output =~ $theirs) && ($is_stock || $output =~ $ours);
-    ok $right, (split /\n/, $config)[ $line - 1 ] or diag $output;
-}
+are_refused(\@mistakes);
 
 # What looks like some of these and is right.
 my ($ok, $output) = RevProxy->configtest(config => <<'EOT');

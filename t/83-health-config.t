@@ -6,6 +6,7 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use RevProxy;
+use RevProxy::Mistakes;
 use RevProxy::Testing;
 
 # [configuration, line of the mistake, mod_proxy's words (undef: it accepts), our advice]
@@ -34,15 +35,7 @@ my @mistakes = (
     [ 'BalancerMember balancer://b http://h', 1, undef, qr/BalancerMember balancer:\/\/b needs memory that all children share; add the line: LoadModule slotmem_shm_module/ ],
 );
 
-my $is_stock = front() eq 'mod_proxy';
-for my $mistake (@mistakes) {
-    my ($config, $line, $theirs, $ours) = @$mistake;
-    next if $is_stock && !$theirs;
-    my ($ok, $output) = RevProxy->configtest(config => "$config\n");
-    my $right = !$ok && $output =~ /error on line $line of .*test\.conf:/
-        && (!$theirs || $output =~ $theirs) && ($is_stock || $output =~ $ours);
-    ok $right, (split /\n/, $config)[ $line - 1 ] or diag $output;
-}
+are_refused(\@mistakes);
 
 only_ours {
     my ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'], args => [ '-t', '-D', 'DUMP_REVPROXY' ], config => <<'EOT');
