@@ -195,7 +195,7 @@ struct rp_route_t {
     bool is_excluded;        /* "!" */
     bool in_location;
     unsigned flags;          /* RP_ROUTE_* */
-    rp_backend_t *backend;   /* one of these two is set unless excluded */
+    rp_backend_t *backend;   /* one of these two is set, unless excluded or the group's name has variables */
     rp_group_t *group;
     const char *file;
     int line;

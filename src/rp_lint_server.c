@@ -7,7 +7,17 @@
 /* Is this route's backend told nothing of the client's TLS? */
 static bool is_plain_route(const rp_route_t *route)
 {
-    return !route->is_excluded && (route->group || !route->backend->is_tls);
+    int i;
+
+    if (route->is_excluded || route->backend) {
+        return route->backend && !route->backend->is_tls;
+    }
+    for (i = 0; route->group && i < route->group->members->nelts; i++) {
+        if (!APR_ARRAY_IDX(route->group->members, i, const rp_backend_t *)->is_tls) {
+            return true;
+        }
+    }
+    return !route->group; /* its name has variables */
 }
 
 static const rp_route_t *find_plain_route(const rp_lint_t *lint)

@@ -52,6 +52,14 @@ for my $case (@suspicious) {
     is scalar(@hits), 1, (split /\n/, $config)[ $line - 1 ] or diag $report;
 }
 
+my $chosen = "<Proxy balancer://b>\nBalancerMember http://a\n</Proxy>\nProxyPassMatch ^/(b|c)/ balancer://\$1/\n";
+like lint($chosen, modules => ['slotmem_shm']), qr{balancer://\$1/: no ProxyPassReverse}, 'a balancer that the request names';
+for my $dump ('DUMP_REVPROXY', 'DUMP_REVPROXY_URL=http://h.example/b/x') {
+    my ($ok, $output) = RevProxy->configtest(modules => ['slotmem_shm'], config => "${chosen}RevProxyLint Off\n", args => [ '-t', '-D', $dump ]);
+    like $output, qr/\Qbalancer:\/\/\E/, "... is in the dump ($dump)";
+    ok $ok, '... which ends well';
+}
+
 ok !(RevProxy->configtest(modules => ['ssl'], config => "ProxyPass /x https://a\n"))[0], 'a level error fails configtest';
 ok +(RevProxy->configtest(modules => ['ssl'], config => "ProxyPass /x https://a\nRevProxyLint -tls-engine -resolve\n"))[0], '... unless it is switched off';
 
