@@ -6,21 +6,13 @@
  * Build: clang -fsanitize=fuzzer,address,undefined -Isrc t/fuzz/h1_chunk_fuzz.c
  */
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "must.h"
 
 #include "../../src/rp_h1_head.c"
 
 #include "../../src/rp_h1_chunk.c"
-
-#define MUST(cond)                                                                                 \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { SCRATCH_SIZE = 40 };
 

@@ -9,21 +9,13 @@
 #define URI_FUZZ_H
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "must.h"
 
 #include "../../src/rp_uri.c"
 #include "../../src/rp_uri_map.c"
 #include "../../src/rp_uri_reverse.c"
-
-#define MUST(cond)                                                                                 \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
