@@ -6,22 +6,15 @@
 
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "httpd.h"
 
-#define MUST(cond)                                                                                 \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+#include "../must.h"
 
 /* One input. */
 int fuzz_conversation(const uint8_t *bytes, size_t size);
+int fuzz_config(const uint8_t *bytes, size_t size);
 
 extern apr_pool_t *fuzz_pool;    /* the process's */
 extern server_rec *fuzz_server;

@@ -134,8 +134,8 @@ static void run(apr_pool_t *pchild, server_rec *s)
     atexit(leave);
     fuzz_pool = pchild;
     fuzz_server = s;
-    MUST(strcmp(name, "conversation") == 0);
-    target = fuzz_conversation;
+    target = !strcmp(name, "conversation") ? fuzz_conversation : !strcmp(name, "config") ? fuzz_config : NULL;
+    MUST(target);
     if (apr_tokenize_to_argv(apr_pstrcat(pchild, "fuzz ", args, NULL), &argv, pchild) == APR_SUCCESS) {
         int argc = 0;
 
