@@ -43,7 +43,7 @@ ProxyStatus On
     SetHandler server-status
 </Location>
 EOT
-$t->allow(qr/RP0111|RP0102|RP0114/);
+$t->allow(qr/RP0111|RP0102|RP0114|AH00484/);
 
 is $t->get('/short/x')->status, 503, 'a member that is down';
 my $began = time;

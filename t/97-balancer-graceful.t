@@ -57,7 +57,7 @@ sub client {
 }
 
 my @clients = map { client($_ % 3 ? '/x' : '/file.txt') } 1 .. 4;
-my $restarts = 50;
+my $restarts = $RevProxy::SLOW > 1 ? 10 : 50;    # children take long to end under a sanitizer
 for (1 .. $restarts) { sleep 0.15; $t->reload_graceful }
 sleep 0.2;
 kill TERM => $_->{pid} for @clients;
@@ -82,7 +82,7 @@ $sum += $_->{elected} for values %f;
 cmp_ok abs($f{ $m{a}->url }{elected} / $sum - 0.5), '<', 0.02, "shares are right over all restarts, of $sum requests";
 my $asked = 0;
 $asked += $_->requests for values %m;
-# A generation that is ending writes to memory that nobody reads any more.
-cmp_ok $sum, '>', 0.8 * $asked, 'figures of all generations';
+# A generation that is ending writes to memory that nobody reads any more; a slow one takes longer to end.
+cmp_ok $sum, '>', 0.8 * $asked / $RevProxy::SLOW, 'figures of all generations';
 $t->finish;
 done_testing;
