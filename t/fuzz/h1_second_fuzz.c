@@ -105,13 +105,31 @@ static bool has_longer_name(const rp_h1_head_t *head)
     return false;
 }
 
+static bool has_folded_coding(const char *head, size_t n)
+{
+    bool is_coding = false;
+
+    for (size_t i = 0; i < n;) {
+        const char *lf = memchr(head + i, '\n', n - i);
+
+        if (head[i] == ' ' && is_coding) {
+            return true;
+        }
+        is_coding = n - i > 17 && !strncasecmp(head + i, "Transfer-Encoding", 17);
+        i = lf ? (size_t)(lf - head) + 1 : n;
+    }
+    return false;
+}
+
 /* Where the second parser is known to see something else: it ends a line at a bare CR in a reason,
  * does not cut a tab off a coding or a length (RFC 9112 5.1 says OWS), takes an empty element
- * of Transfer-Encoding for a coding (RFC 9110 5.6.1.2 has it ignored), and a field whose longer name
- * begins with Transfer-Encoding for that one (RFC 9110 5.1: a name is a whole token). */
+ * of Transfer-Encoding for a coding (RFC 9110 5.6.1.2 has it ignored), does not know a coding again that a line
+ * of spaces follows (RFC 9112 5.2: a fold is a space), and takes a field whose longer name begins with
+ * Transfer-Encoding for that one (RFC 9110 5.1: a name is a whole token). */
 static bool is_apart(const message_t *m, const char *head)
 {
-    return m->head.reason_unfit || memchr(head, '\t', m->head.body_at) || has_empty_coding(&m->head) || has_longer_name(&m->head);
+    return m->head.reason_unfit || memchr(head, '\t', m->head.body_at) || has_empty_coding(&m->head) ||
+           has_folded_coding(head, m->head.body_at) || has_longer_name(&m->head);
 }
 
 /* false: no head that we take. */
