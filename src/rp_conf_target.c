@@ -96,14 +96,39 @@ static char *lower(apr_pool_t *p, const char *text, size_t n)
     return copy;
 }
 
+/* The URL with "1" for each variable, which may stand in a host and in a port. */
+static const char *fill_variables(apr_pool_t *p, const char *url, unsigned flags)
+{
+    char *filled = apr_palloc(p, strlen(url) + 1), *out = filled;
+
+    while (*url) {
+        const char *brace = is_variable(url, flags) && url[1] == '{' ? strchr(url, '}') : NULL;
+
+        if (brace || (is_variable(url, flags) && url[1] != '{')) {
+            *out++ = '1';
+            url = brace ? brace + 1 : url + 2;
+        }
+        else {
+            *out++ = *url++;
+        }
+    }
+    *out = '\0';
+    return filled;
+}
+
 /* scheme://host[:port]rest, all variable parts in host and port left as they are. */
-static const char *name_variable_host(apr_pool_t *p, rp_backend_t *b, const char *url)
+static const char *name_variable_host(apr_pool_t *p, rp_backend_t *b, const char *url, unsigned flags)
 {
     const char *host = strstr(url, "://") + 3;
     const char *end = host + strcspn(host, "/?#");
     const char *colon = memchr(host, ':', (size_t)(end - host));
     apr_int64_t port = 0;
+    rp_uri_t u;
+    int err = rp_uri_split(&u, fill_variables(p, url, flags));
 
+    if (err) {
+        return describe(p, err, url);
+    }
     b->has_variable_host = true;
     b->host = lower(p, host, (size_t)((colon ? colon : end) - host));
     if (colon &&
@@ -205,28 +230,22 @@ static const char *set_socket(apr_pool_t *p, rp_backend_t *b, const char **url)
 static const char *set_address(apr_pool_t *p, rp_backend_t *b, const char *url, unsigned flags)
 {
     const char *err = set_scheme(p, b, url);
-    const char *host, *end;
+    const char *host = strchr(url, ':'), *end;
 
     if (err) {
         return err;
     }
-    host = strstr(url, "://");
-    if (!host && b->uds_path) {
-        /* "http:/p" behind a socket: the host does not matter. */
+    if (b->uds_path && host[1] == '/' && (host[2] != '/' || host[3] == '/')) {
+        /* "http:/p" and "http:///p" behind a socket: the host does not matter. */
+        url = apr_pstrcat(p, b->scheme, "://localhost", host + (host[2] == '/' ? 3 : 1), NULL);
         host = strchr(url, ':');
-        url = apr_pstrcat(p, b->scheme, "://localhost", host + 1, NULL);
-        host = strstr(url, "://");
     }
-    if (host && b->uds_path && host[3] == '/') {
-        url = apr_pstrcat(p, b->scheme, "://localhost", host + 3, NULL);
-        host = strstr(url, "://");
-    }
-    if (!host) {
+    if (strncmp(host, "://", 3) != 0) {
         return describe(p, RP_URI_E_SYNTAX, url);
     }
     host += 3;
     end = host + strcspn(host, "/?#");
-    err = find_variable(host, end, flags) ? name_variable_host(p, b, url)
+    err = find_variable(host, end, flags) ? name_variable_host(p, b, url, flags)
                                           : name_fixed_host(p, b, url);
     b->has_variable_path = !err && find_variable(b->path, b->path + strlen(b->path), flags);
     return err;

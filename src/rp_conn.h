@@ -50,6 +50,9 @@ void rp_conn_init_want(rp_conn_want_t *want, const rp_backend_t *backend, server
 
 /* While httpd loads the module: mod_ssl's hooks, which have to be there before it makes its contexts. */
 void rp_conn_register_hooks(void);
+/* The first certificate of a PEM text that has expired or is not valid yet, in words; NULL: none.
+ * *has_valid: there is one that is valid, too. */
+const char *rp_conn_find_dead_cert(apr_pool_t *p, const char *pem, bool *has_valid);
 /* Called by rp_pool_child_init. */
 void rp_conn_child_init(apr_pool_t *pchild);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "apr_optional_hooks.h"
@@ -310,6 +311,27 @@ static const char *explain_checks(apr_pool_t *p, X509 *cert, const char *name)
         return "certificate was not accepted";
     }
     return apr_pstrcat(p, "certificate ", dates ? dates : "", dates && names ? ", and " : "", names, NULL);
+}
+
+const char *rp_conn_find_dead_cert(apr_pool_t *p, const char *pem, bool *has_valid)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    const char *dead = NULL;
+    X509 *cert;
+
+    *has_valid = false;
+    while (bio && (cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL) {
+        const char *dates = explain_dates(p, cert);
+
+        *has_valid |= !dates;
+        if (dates && !dead) {
+            dead = apr_psprintf(p, "the certificate of %s %s", format_names(p, cert), dates);
+        }
+        X509_free(cert);
+    }
+    BIO_free(bio);
+    ERR_clear_error(); /* the end of the text is one */
+    return dead;
 }
 
 const char *rp_ssl_explain(apr_pool_t *p, const rp_ssl_t *w, const char *name)

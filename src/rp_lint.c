@@ -197,6 +197,11 @@ const apr_array_header_t *rp_lint_get_servers(apr_pool_t *p, server_rec *main)
     return servers;
 }
 
+const rp_group_t *rp_lint_get_group(const rp_lint_t *lint, const rp_route_t *route)
+{
+    return route->group ? rp_conf_find_group(lint->conf, route->group->name) : NULL;
+}
+
 static bool is_first_look(rp_lint_t *lint, const rp_route_t *route)
 {
     const rp_route_t **key;

@@ -252,13 +252,12 @@ static void note_taken(void *ctx, const rp_route_t *route, int rc)
     }
 }
 
-/* The route that a request for this one's target would take here. */
-static const rp_route_t *follow(const rp_lint_t *lint, const rp_backend_t *b, const char *host)
+/* The route that a request for this path at this backend would take here. */
+static const rp_route_t *follow(const rp_lint_t *lint, const rp_backend_t *b, const char *host, const char *path)
 {
     const rp_route_t *taken = NULL;
     rp_route_watch_t watch = {note_taken, &taken};
-    const char *path = *b->path == '/' ? b->path : "/";
-    request_rec *r = rp_lint_make_request(lint->p, lint->main, host, b->port, path);
+    request_rec *r = rp_lint_make_request(lint->p, lint->main, host, b->port, *path == '/' ? path : "/");
 
     if (r && rp_lint_prepare_request(r) == OK && rp_route_search(r, true, &watch) == DECLINED && rp_lint_settle_request(r) == OK) {
         rp_route_search(r, false, &watch);
@@ -266,22 +265,39 @@ static const rp_route_t *follow(const rp_lint_t *lint, const rp_backend_t *b, co
     return taken;
 }
 
+static bool comes_back(const rp_lint_t *lint, const rp_backend_t *b, const char *path)
+{
+    const rp_dir_conf_t *own = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
+    bool keeps_host = (lint->dir->preserve_host != RP_UNSET ? lint->dir : own)->preserve_host == RP_ON;
+    const char *host = keeps_host && lint->s->server_hostname ? lint->s->server_hostname : b->host;
+
+    return !b->uds_path && !b->has_variable_host && !b->has_variable_path && is_own_address(lint, b) &&
+           follow(lint, b, host, path) == lint->route;
+}
+
+static void report_loop(const rp_lint_t *lint, const rp_backend_t *b)
+{
+    rp_lint_say_route(lint,
+                      "a loop%s%s: this httpd itself listens at %s:%u, and the request takes this route again, until all "
+                      "connections are in use: write the backend's own port",
+                      b->group ? " by way of the member " : "", b->group ? b->name : "", b->host, b->port);
+}
+
 static void check_loop(rp_lint_t *lint)
 {
     const rp_route_t *route = lint->route;
-    const rp_backend_t *b = route->backend;
-    const rp_dir_conf_t *own = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
-    bool keeps_host;
+    const rp_group_t *group = rp_lint_get_group(lint, route);
+    int i;
 
-    if (!b || b->uds_path || b->has_variable_host || b->has_variable_path || !is_own_address(lint, b)) {
-        return;
+    if (route->backend && comes_back(lint, route->backend, route->backend->path)) {
+        report_loop(lint, route->backend);
     }
-    keeps_host = (lint->dir->preserve_host != RP_UNSET ? lint->dir : own)->preserve_host == RP_ON;
-    if (follow(lint, b, keeps_host && lint->s->server_hostname ? lint->s->server_hostname : b->host) == route) {
-        rp_lint_say_route(lint,
-                          "a loop: this httpd itself listens at %s:%u, and the request takes this route again, until all "
-                          "connections are in use: write the backend's own port",
-                          b->host, b->port);
+    for (i = 0; group && i < group->members->nelts; i++) {
+        const rp_backend_t *member = APR_ARRAY_IDX(group->members, i, const rp_backend_t *);
+
+        if (comes_back(lint, member, apr_pstrcat(lint->p, member->path, rp_lint_find_path(route->target), NULL))) {
+            report_loop(lint, member);
+        }
     }
 }
 

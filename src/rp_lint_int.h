@@ -78,6 +78,9 @@ extern const rp_lint_check_t rp_lint_route_checks[], rp_lint_order_checks[], rp_
 
 /* The main server, then its virtual hosts in file order; server_rec *. */
 const apr_array_header_t *rp_lint_get_servers(apr_pool_t *p, server_rec *main);
+/* The balancer that a route of lint->s leads to: its name counts, and a virtual host may have its own. NULL: it
+ * leads to none, or to one that the request names. */
+const rp_group_t *rp_lint_get_group(const rp_lint_t *lint, const rp_route_t *route);
 /* One finding of the running check. */
 void rp_lint_say(const rp_lint_t *lint, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

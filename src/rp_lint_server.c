@@ -5,19 +5,20 @@
 /* ---- what the backend should know ---- */
 
 /* Is this route's backend told nothing of the client's TLS? */
-static bool is_plain_route(const rp_route_t *route)
+static bool is_plain_route(const rp_lint_t *lint, const rp_route_t *route)
 {
+    const rp_group_t *group = rp_lint_get_group(lint, route);
     int i;
 
     if (route->is_excluded || route->backend) {
         return route->backend && !route->backend->is_tls;
     }
-    for (i = 0; route->group && i < route->group->members->nelts; i++) {
-        if (!APR_ARRAY_IDX(route->group->members, i, const rp_backend_t *)->is_tls) {
+    for (i = 0; group && i < group->members->nelts; i++) {
+        if (!APR_ARRAY_IDX(group->members, i, const rp_backend_t *)->is_tls) {
             return true;
         }
     }
-    return !route->group; /* its name has variables */
+    return !group; /* its name has variables */
 }
 
 static const rp_route_t *find_plain_route(const rp_lint_t *lint)
@@ -27,7 +28,7 @@ static const rp_route_t *find_plain_route(const rp_lint_t *lint)
     for (i = 0; i < lint->conf->routes->nelts; i++) {
         const rp_route_t *route = APR_ARRAY_IDX(lint->conf->routes, i, rp_route_t *);
 
-        if (is_plain_route(route)) {
+        if (is_plain_route(lint, route)) {
             return route;
         }
     }

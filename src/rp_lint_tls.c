@@ -2,6 +2,8 @@
 
 #include "apr_file_info.h"
 
+#include "rp_conn.h"
+
 /* mod_ssl's settings are its own, so the directives themselves are looked for. */
 
 /* A route of the main server serves every host that may say otherwise. */
@@ -170,6 +172,24 @@ static void check_file(rp_lint_t *lint)
     }
 }
 
+/* One authority of a bundle that has expired does no harm. */
+static void check_dates(rp_lint_t *lint)
+{
+    const char *text, *dead, *why;
+    bool has_valid, is_ours = rp_lint_is_named(lint->d, "SSLProxyMachineCertificateFile") ||
+                              rp_lint_is_named(lint->d, "SSLProxyMachineCertificateChainFile");
+
+    if (!is_ours && !rp_lint_is_named(lint->d, "SSLProxyCACertificateFile")) {
+        return;
+    }
+    text = read_text(lint->p, ap_server_root_relative(lint->p, rp_lint_get_word(lint->p, lint->d, 0)), &why);
+    dead = text ? rp_conn_find_dead_cert(lint->p, text, &has_valid) : NULL;
+    if (dead && (is_ours || !has_valid)) {
+        rp_lint_say_directive(lint, "%s, so %s: put a new one there", dead,
+                              is_ours ? "backends refuse it" : "no backend is trusted and each request gets 502");
+    }
+}
+
 /* OpenSSL looks files up by the hash of a name: 5ed36f99.0, 5ed36f99.r0. */
 static bool is_hashed_name(const char *name)
 {
@@ -214,6 +234,7 @@ const rp_lint_check_t rp_lint_tls_checks[] = {
     {"tls-unverified", APLOG_INFO, RP_LINT_BACKEND, check_unverified},
     {"tls-ca", APLOG_WARNING, RP_LINT_DIRECTIVE, check_ca},
     {"cert-file", APLOG_WARNING, RP_LINT_DIRECTIVE, check_file},
+    {"cert-dates", APLOG_WARNING, RP_LINT_DIRECTIVE, check_dates},
     {"cert-path", APLOG_WARNING, RP_LINT_DIRECTIVE, check_dir},
     {.name = NULL},
 };

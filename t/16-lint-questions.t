@@ -15,6 +15,13 @@ plan skip_all => 'mod_proxy has no such reports' if front() eq 'mod_proxy';
 my ($cert, $key) = RevProxy->certificate('backend.example.com');
 my $cert_text = RevProxy::slurp($cert);
 my $key_text  = RevProxy::slurp($key);
+my ($old_cert, $old_key) = ("$cert.old", "$key.old");
+for my $command ("req -new -newkey rsa:2048 -nodes -subj /CN=old.example.com -keyout $old_key -out $old_cert.csr",
+    "x509 -req -days -1 -in $old_cert.csr -signkey $old_key -out $old_cert")
+{
+    system("openssl $command >/dev/null 2>&1") == 0 or die "openssl $command failed\n";
+}
+my ($old_text, $old_key_text) = map { RevProxy::slurp($_) } $old_cert, $old_key;
 
 # No name server is asked: what is not named here is looked up as ever.
 my $names = RevProxy::Names->new('web-app.invalid' => [], 'hangs.invalid' => [ ('slow') x 9 ]);
@@ -190,6 +197,17 @@ EOT
     ProxyPassReverse /app http://app.example.com:%%PORT%%/app
 </VirtualHost>
 EOT
+    [ 'a balancer member that is the server itself', { modules => ['slotmem_shm'] }, <<'EOT', 7, qr{ProxyPass / balancer://app/: a loop by way of the member http://localhost:%%PORT%%: this httpd itself listens .*\[loop\]} ],
+<Proxy balancer://app>
+    BalancerMember http://10.0.0.1:8080
+    BalancerMember http://localhost:%%PORT%%
+</Proxy>
+<VirtualHost *:%%PORT%%>
+    ServerName app.example.com
+    ProxyPass / balancer://app/
+    ProxyPassReverse / balancer://app/
+</VirtualHost>
+EOT
     [ 'a name that does not resolve (containers)', { resolve => 1 }, <<'EOT', 1, qr{the name web-app.invalid does not resolve .*requests get 502 \(RP0101\).*\[resolve\]} ],
 ProxyPass / http://web-app.invalid:8080/
 ProxyPassReverse / http://web-app.invalid:8080/
@@ -245,6 +263,15 @@ EOT
     [ 'a client key with a passphrase', { modules => ['ssl'], files => { 'conf/client.pem' => "$cert_text-----BEGIN ENCRYPTED PRIVATE KEY-----\nx\n-----END ENCRYPTED PRIVATE KEY-----\n" } }, <<'EOT', 2, qr{its key has a passphrase.*openssl pkey.*\[cert-file\]} ],
 SSLProxyEngine On
 SSLProxyMachineCertificateFile %%DIR%%/conf/client.pem
+EOT
+    [ 'a client certificate that has expired', { modules => ['ssl'], files => { 'conf/client.pem' => "$old_text$old_key_text" } }, <<'EOT', 2, qr{the certificate of old\.example\.com expired on \w+ +\d+ [\d:]+ \d+ GMT, so backends refuse it: put a new one there \[cert-dates\]} ],
+SSLProxyEngine On
+SSLProxyMachineCertificateFile %%DIR%%/conf/client.pem
+EOT
+    [ 'an authority that has expired', { modules => ['ssl'], files => { 'conf/ca.pem' => $old_text } }, <<'EOT', 3, qr{the certificate of old\.example\.com expired on .*no backend is trusted and each request gets 502.*\[cert-dates\]} ],
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCACertificateFile %%DIR%%/conf/ca.pem
 EOT
     [ 'certificates copied into the path without hashes', { modules => ['ssl'], files => { 'conf/ca/backend.pem' => $cert_text } }, <<'EOT', 3, qr{no file in it has a name like 5ed36f99\.0.*run openssl rehash .*\[cert-path\]} ],
 SSLProxyEngine On
@@ -474,6 +501,27 @@ for my $question (@questions) {
 }
 
 cmp_ok scalar(@questions), '>=', 40, 'questions';
+
+# What looks like these and is none.
+my @sound = (
+    [ 'a bundle with an old authority among others', { modules => ['ssl'], files => { 'conf/ca.pem' => "$old_text$cert_text" } }, <<'EOT' ],
+SSLProxyEngine On
+SSLProxyVerify require
+SSLProxyCACertificateFile %%DIR%%/conf/ca.pem
+EOT
+    [ 'a member that is another part of this server', { modules => ['slotmem_shm'] }, <<'EOT' ],
+<Proxy balancer://app>
+    BalancerMember http://localhost:%%PORT%%/local
+</Proxy>
+ProxyPass /app/ balancer://app/
+ProxyPassReverse /app/ balancer://app/
+EOT
+);
+for my $case (@sound) {
+    my ($name, $opt, $config) = @$case;
+    my ($accepted, $said) = RevProxy->configtest(modules => $opt->{modules}, files => $opt->{files} || {}, config => "${config}RevProxyLint -resolve\n");
+    ok $accepted && $said !~ /\[(?:loop|cert-dates)\]/, $name or diag $said;
+}
 
 # As many lines as nobody has: what each of them costs does not grow with their number.
 my $many = join '', map {"ProxyPass /p$_/ http://10.0.0.1/p$_/\nProxyPassReverse /p$_/ http://10.0.0.1/p$_/\n"} 1 .. 10000;
