@@ -360,7 +360,7 @@ sub sanitizer_env {
     return () if $self->{front} ne 'revproxy' || $mode ne 'asan' && $mode ne 'tsan'; # a peer of stock httpd is not what is tested
     my $log = "log_path=$self->{dir}/san/$mode:exitcode=86";
     return (
-        LD_PRELOAD   => sanitizer_runtime($mode),
+        LD_PRELOAD   => join(' ', sanitizer_runtime($mode), $mode eq 'tsan' ? File::Basename::dirname($ENV{RP_MODULE}) . '/apr_for_tsan.so' : ()),
         ASAN_OPTIONS => "$log:detect_leaks=1:detect_odr_violation=0:fast_unwind_on_malloc=0:" . ($ENV{ASAN_OPTIONS} || ''),
         LSAN_OPTIONS => "suppressions=$TOP/t/lsan.supp:print_suppressions=0",
         UBSAN_OPTIONS => "$log:print_stacktrace=1",
