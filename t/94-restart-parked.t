@@ -21,7 +21,7 @@ ProxyPassReverse / http://127.0.0.1:%%PORT:backd%%/
 EOT
 
 my $n   = 13 * $restarts;
-my $run = RevProxy::Load::start(port => $t->port, giveup => 30, jobs => [ map { { at => $_ / 50, path => "/$_?ms=400" } } 1 .. $n ]);
+my $run = RevProxy::Load::start(port => $t->port, giveup => 30 * $RevProxy::SLOW, jobs => [ map { { at => $_ / 50, path => "/$_?ms=400" } } 1 .. $n ]);
 for (1 .. $restarts) { sleep 0.1; $t->reload_graceful }
 my @results = RevProxy::Load::collect($run);
 is RevProxy::Load::tally(@results), "$n ok 200", "$n answers while httpd restarted $restarts times";

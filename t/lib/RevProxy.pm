@@ -361,10 +361,11 @@ sub sanitizer_env {
     my $log = "log_path=$self->{dir}/san/$mode:exitcode=86";
     return (
         LD_PRELOAD   => join(' ', sanitizer_runtime($mode), $mode eq 'tsan' ? File::Basename::dirname($ENV{RP_MODULE}) . '/apr_for_tsan.so' : ()),
-        ASAN_OPTIONS => "$log:detect_leaks=1:detect_odr_violation=0:fast_unwind_on_malloc=0:" . ($ENV{ASAN_OPTIONS} || ''),
+        # 2: httpd, which has handlers of its own for these, does not take them over.
+        ASAN_OPTIONS => "$log:detect_leaks=1:detect_odr_violation=0:fast_unwind_on_malloc=0:handle_segv=2:handle_sigbus=2:" . ($ENV{ASAN_OPTIONS} || ''),
         LSAN_OPTIONS => "suppressions=$TOP/t/lsan.supp:print_suppressions=0",
         UBSAN_OPTIONS => "$log:print_stacktrace=1",
-        TSAN_OPTIONS => "$log:suppressions=$TOP/t/tsan.supp:second_deadlock_stack=1:" . ($ENV{TSAN_OPTIONS} || ''),
+        TSAN_OPTIONS => "$log:suppressions=$TOP/t/tsan.supp:second_deadlock_stack=1:handle_segv=2:handle_sigbus=2:" . ($ENV{TSAN_OPTIONS} || ''),
     );
 }
 
@@ -745,6 +746,8 @@ sub claim_fault {
 # Of the machine, not of the test: mod_ssl and libssl are of different builds; a virtual host without
 # ServerName, and 127.0.0.1 has no name in /etc/hosts.
 my $ALWAYS = qr/AH01882|AH00549/;
+# Children that end look for leaks first, which takes them seconds.
+$ALWAYS = qr/$ALWAYS|AH00045: child process \d+ still did not exit, sending a SIGTERM/ if ($ENV{RP_SAN} || '') eq 'asan';
 
 # Lines of level warn or worse, and lines that are not httpd's at all (a sanitizer, an assertion, a
 # library that prints), which no claim covers.
