@@ -96,7 +96,18 @@ static char *lower(apr_pool_t *p, const char *text, size_t n)
     return copy;
 }
 
-/* The URL with "1" for each variable, which may stand in a host and in a port. */
+/* A path may begin with what stands directly behind a port or "]", and only a path. */
+static bool is_behind_authority(const char *url, const char *at)
+{
+    const char *port = at;
+
+    while (port > url && apr_isdigit(port[-1])) {
+        port--;
+    }
+    return at > url && (at[-1] == ']' || (port < at && port[-1] == ':'));
+}
+
+/* The URL with something that fits in the place of each variable: part of a host or port, or the path. */
 static const char *fill_variables(apr_pool_t *p, const char *url, unsigned flags)
 {
     char *filled = apr_palloc(p, strlen(url) + 1), *out = filled;
@@ -105,12 +116,13 @@ static const char *fill_variables(apr_pool_t *p, const char *url, unsigned flags
         const char *brace = is_variable(url, flags) && url[1] == '{' ? strchr(url, '}') : NULL;
 
         if (brace || (is_variable(url, flags) && url[1] != '{')) {
-            *out++ = '1';
+            *out = is_behind_authority(filled, out) ? '/' : '1';
             url = brace ? brace + 1 : url + 2;
         }
         else {
-            *out++ = *url++;
+            *out = *url++;
         }
+        out++;
     }
     *out = '\0';
     return filled;

@@ -172,4 +172,13 @@ ProxySet http://h keepalive=On
 EOT
 ok $ok, 'a sound configuration' or diag $output;
 
+# What $n and ${} may stand for: a host, part of one, a port, the path.
+for my $target ('http://h:8080$1', 'http://[::1]:8080$1', 'http://[::1]$1', 'http://$1:8080$2', 'http://$1.example.com$2', 'http://h:$1/', 'http://$1', 'http://$1$2',
+    'https://$1-$2.example.com/', 'http://h$1', 'unix:/s|http://$1/', 'unix:/s|http:/$1')
+{
+    my $quiet = front() eq 'mod_proxy' ? '' : "RevProxyLint Off\n";
+    ($ok, $output) = RevProxy->configtest(config => qq(ProxyPassMatch ^/(a)(/.*) "$target"\n$quiet), modules => ['ssl']);
+    ok $ok, "variables: $target" or diag $output;
+}
+
 done_testing;
