@@ -132,10 +132,42 @@ static rp_pump_t end_in_head(rp_down_t *down, const rp_conn_t *conn)
     return fail(down, RP_E_HEAD_EOF, 0, "the head is incomplete");
 }
 
+/* By way of the stack: an exchange that looks before there is anything holds no buffer while it waits. */
+static rp_io_t read_first(rp_down_t *down, rp_conn_t *conn, apr_size_t *n)
+{
+    char first[HEAD_BYTES];
+    rp_io_t io = rp_conn_read(conn, first, sizeof(first), n);
+
+    if (io == RP_IO_OK) {
+        grow_buffer(down);
+        memcpy(down->buf, first, *n);
+    }
+    return io;
+}
+
+static rp_io_t read_head_bytes(rp_down_t *down, rp_conn_t *conn)
+{
+    apr_size_t n = 0;
+    rp_io_t io;
+
+    if (!down->buf) {
+        io = read_first(down, conn, &n);
+    }
+    else {
+        if (down->used == down->size) {
+            grow_buffer(down);
+        }
+        io = rp_conn_read(conn, down->buf + down->used, down->size - down->used, &n);
+    }
+    down->used += n;
+    down->got += n;
+    return io;
+}
+
 rp_pump_t rp_down_read_head(rp_down_t *down, rp_conn_t *conn)
 {
     for (;;) {
-        apr_size_t head_len, n;
+        apr_size_t head_len;
 
         if (down->used > down->pos) {
             switch (rp_h1_head_scan(&down->scan, down->buf + down->pos, down->used - down->pos, &down->limits,
@@ -148,13 +180,8 @@ rp_pump_t rp_down_read_head(rp_down_t *down, rp_conn_t *conn)
                 break;
             }
         }
-        if (down->used == down->size) {
-            grow_buffer(down);
-        }
-        switch (rp_conn_read(conn, down->buf + down->used, down->size - down->used, &n)) {
+        switch (read_head_bytes(down, conn)) {
         case RP_IO_OK:
-            down->used += n;
-            down->got += n;
             break;
         case RP_IO_AGAIN:
             return RP_PUMP_WAIT_BACKEND;

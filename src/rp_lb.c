@@ -39,7 +39,8 @@ void rp_lb_init(rp_lb_t *lb, request_rec *r, const rp_group_t *group, const char
     lb->url = url;
     lb->route_name = route_name;
     lb->count = rp_lb_count_members(group);
-    rp_lb_get_settings(group, &lb->set);
+    lb->set = apr_palloc(r->pool, sizeof(*lb->set));
+    rp_lb_get_settings(group, lb->set);
     lb->tried = apr_pcalloc(r->pool, (apr_size_t)group->roster->size + 1);
     rp_lb_read_session(lb);
 }
@@ -103,19 +104,19 @@ static rp_lb_result_t wait_or_give_up(rp_lb_t *lb)
 {
     apr_time_t now;
 
-    if (lb->set.timeout <= 0) {
+    if (lb->set->timeout <= 0) {
         return RP_LB_DOWN;
     }
     now = apr_time_now();
     if (!lb->wait_until) {
-        lb->wait_until = now + lb->set.timeout;
+        lb->wait_until = now + lb->set->timeout;
     }
     return now < lb->wait_until ? RP_LB_WAIT : RP_LB_DOWN;
 }
 
 apr_time_t rp_lb_get_next_look(const rp_lb_t *lb)
 {
-    apr_interval_time_t step = lb->set.timeout / LOOKS;
+    apr_interval_time_t step = lb->set->timeout / LOOKS;
     apr_time_t next;
 
     step = step < LOOK_MIN ? LOOK_MIN : step > LOOK_MAX ? LOOK_MAX : step;
@@ -147,14 +148,14 @@ rp_lb_result_t rp_lb_pick(rp_lb_t *lb)
         charge(lb, rp_lb_member(lb, i));
         return take(lb, i);
     }
-    if (lb->set.no_failover && rp_lb_knows_session(lb)) {
+    if (lb->set->no_failover && rp_lb_knows_session(lb)) {
         return RP_LB_ROUTE_DOWN;
     }
     i = rp_lb_walk(lb);
     if (i < 0) {
         return wait_or_give_up(lb);
     }
-    if (*lb->set.sticky || lb->group->opt.sticky_cookie) {
+    if (*lb->set->sticky || lb->group->opt.sticky_cookie) {
         rp_lb_note_changed(lb);
     }
     return take(lb, i);
@@ -232,7 +233,7 @@ static void note_tried(rp_lb_t *lb, rp_err_t err)
 
 static int get_max_attempts(const rp_lb_t *lb)
 {
-    return lb->set.max_attempts >= 0 ? lb->set.max_attempts : lb->count - 1;
+    return lb->set->max_attempts >= 0 ? lb->set->max_attempts : lb->count - 1;
 }
 
 bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err)

@@ -33,7 +33,7 @@ typedef struct rp_lb_settings_t {
 typedef struct rp_lb_t {
     request_rec *r;
     const rp_group_t *group;
-    rp_lb_settings_t set;       /* for the whole of the request */
+    rp_lb_settings_t *set;      /* for the whole of the request */
     int count;                  /* members of the group, as far as this request knows */
     const char *url;            /* balancer://name/path?args: where session ids may be */
     const char *route_name;     /* for logs: the public path */

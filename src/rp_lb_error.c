@@ -90,7 +90,7 @@ void rp_lb_force_recovery(rp_lb_t *lb)
 {
     int i;
 
-    if (!lb->set.force_recovery) {
+    if (!lb->set->force_recovery) {
         return;
     }
     for (i = 0; i < lb->count; i++) {

@@ -58,13 +58,13 @@ static const char *find_cookie(const rp_lb_t *lb, const char *name)
 
 static void read_id(rp_lb_t *lb)
 {
-    const char *id = find_parameter(lb, lb->set.sticky_path);
-    const char *name = lb->set.sticky_path;
+    const char *id = find_parameter(lb, lb->set->sticky_path);
+    const char *name = lb->set->sticky_path;
     char separator = lb->group->opt.separator;
 
     if (!id) {
-        id = find_cookie(lb, lb->set.sticky);
-        name = lb->set.sticky;
+        id = find_cookie(lb, lb->set->sticky);
+        name = lb->set->sticky;
     }
     /* The route is what is behind the first separator (compat 9.2). */
     if (id && separator) {
@@ -243,7 +243,7 @@ static void read_own_cookie(rp_lb_t *lb)
 
 void rp_lb_read_session(rp_lb_t *lb)
 {
-    if (*lb->set.sticky) {
+    if (*lb->set->sticky) {
         read_id(lb);
     }
     if (lb->group->opt.sticky_cookie) {

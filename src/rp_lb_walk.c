@@ -183,7 +183,7 @@ static bool give_second_chance(rp_lb_t *lb)
 int rp_lb_walk(rp_lb_t *lb)
 {
     const revproxy_lbmethod_t *method =
-        ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, lb->set.method, REVPROXY_LBMETHOD_VERSION);
+        ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, lb->set->method, REVPROXY_LBMETHOD_VERSION);
     int found;
 
     lb->is_probe = false;
