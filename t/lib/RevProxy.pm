@@ -174,8 +174,6 @@ sub load_lines {
         next if $seen{$name}++ || is_static($name);
         push @lines, "LoadModule ${name}_module $file";
     }
-    require RevProxy::Testing;
-    push @lines, 'LoadModule testing_module ' . RevProxy::Testing::file() if $self->{front} eq 'revproxy' && RevProxy::Testing::is_always();
     return @lines;
 }
 
@@ -478,7 +476,7 @@ sub configtest {
     my $output = do { local $/; <$out> };
     close $out;
     my $ok     = $? == 0 ? 1 : 0;
-    my $report = join '', map { without_httpds(slurp($_)) } glob "$self->{dir}/san/*";
+    my $report = join '', map { slurp($_) } glob "$self->{dir}/san/*";
     Test::More::fail("sanitizer report at configtest:\n$report") if $report ne '';
     File::Path::remove_tree($self->{dir});
     $self->{done} = 1;
@@ -808,26 +806,7 @@ sub lost_children {
 
 sub reports {
     my ($self) = @_;
-    return map { my $file = $_; my $text = without_httpds(slurp($file)); $text eq '' ? () : ("$file:", split /\n/, $text) } sort glob "$self->{dir}/san/*";
-}
-
-# The event MPM's listener gives connections that are to be closed to its workers through a list of atomic
-# operations of APR's, which ThreadSanitizer does not see: it takes the close for a race with what was done to the
-# descriptor before; so it does when a child closes what it has inherited from its parent. The stock modules give the
-# same reports. A suppression could not be narrow enough: these are only descriptors, used and closed by APR for
-# httpd itself. A frame of ours would be there, if it had been for us.
-sub without_httpds {
-    my ($text) = @_;
-    return $text if $text !~ /ThreadSanitizer/;
-    my @reports = grep { /WARNING|ERROR/ } split /^=+\n/m, $text;
-    return join '', map {"==================\n$_"} grep { !is_httpds($_) } @reports;
-}
-
-sub is_httpds {
-    my ($report) = @_;
-    my ($race) = $report =~ /\A[^\n]*data race(.*)^  Location is file descriptor/ms or return 0;
-    my @frames = $race =~ /^\s+#\d+ (.*)/mg;
-    return @frames && !grep { !/\((?:libtsan|libapr-1)\.so|\((?:apache2|httpd|mod_mpm_\w+\.so)\+/ } @frames;
+    return map { my $file = $_; my $text = slurp($file); $text eq '' ? () : ("$file:", split /\n/, $text) } sort glob "$self->{dir}/san/*";
 }
 
 # Stops httpd; returns what was not in order.

@@ -2,9 +2,6 @@
  *   TestingHide mod_x.c    a module that is linked into httpd has another name from here on
  *   TestingDieAt TEXT      a child is killed where it logs this, the first one that does
  *   lbmethod=last          a balancing method of somebody else's: the last candidate
- * Built for ThreadSanitizer, it tells that connections which have the same memory come one after the other. The
- * event MPM hands on the memory pool of one that ended by atomic operations of APR's, which the sanitizer does not see;
- * without this it takes the use of the memory by both for a race.
  */
 #include <signal.h>
 #include <string.h>
@@ -16,7 +13,6 @@
 #include "ap_provider.h"
 #include "apr_strings.h"
 #include "http_config.h"
-#include "http_connection.h"
 #include "http_core.h"
 
 static const char *die_at;
@@ -57,36 +53,8 @@ static int choose_last(const revproxy_choice_t *choice)
 
 static const revproxy_lbmethod_t last = {0, choose_last};
 
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-
-static apr_status_t note_end(void *pool)
-{
-    __tsan_release(pool);
-    return APR_SUCCESS;
-}
-
-/* The first cleanup of the pool, so its last one; pools below it have gone before. */
-static conn_rec *note_beginning(apr_pool_t *p, server_rec *s, apr_socket_t *socket, long id, void *sbh,
-                                apr_bucket_alloc_t *alloc)
-{
-    (void)s, (void)socket, (void)id, (void)sbh, (void)alloc;
-    __tsan_acquire(p);
-    apr_pool_cleanup_register(p, p, note_end, apr_pool_cleanup_null);
-    return NULL;
-}
-
-static void watch_connections(void)
-{
-    ap_hook_create_connection(note_beginning, NULL, NULL, APR_HOOK_REALLY_FIRST);
-}
-#else
-static void watch_connections(void) {}
-#endif
-
 static void register_hooks(apr_pool_t *p)
 {
-    watch_connections();
     has_died = mmap(NULL, sizeof(*has_died), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ap_hook_error_log(note_line, NULL, NULL, APR_HOOK_MIDDLE);
     ap_register_provider(p, REVPROXY_LBMETHOD_GROUP, "last", REVPROXY_LBMETHOD_VERSION, &last);

@@ -23,31 +23,22 @@ my $dir;
 
 =head2 load_line
 
-Builds the module, unless that was done; returns its LoadModule line, or a comment where the harness has loaded it
-already, as it does under RP_SAN=tsan.
-
-=head2 is_always
-
-Whether it does.
+Builds the module; returns its LoadModule line.
 
 =cut
 
-sub is_always { return ($ENV{RP_SAN} || '') eq 'tsan' && front() eq 'revproxy' }
-
-sub load_line { return is_always() ? '# loaded' : 'LoadModule testing_module ' . file() }
-
-sub file {
-    return "$dir/mod_testing.so" if $dir;
+sub load_line {
+    return "LoadModule testing_module $dir/mod_testing.so" if $dir;
     my $made   = File::Temp::tempdir('rp-m-XXXXXX', TMPDIR => 1, CLEANUP => 1);
     my $source = File::Basename::dirname(__FILE__) . '/../mod_testing.c';
     my $cc     = $ENV{CC} || 'cc';
-    my @flags  = ((map { RevProxy::apxs($_) } qw(CFLAGS EXTRA_CPPFLAGS)), is_always() ? '-fsanitize=thread' : ());
+    my @flags  = map { RevProxy::apxs($_) } qw(CFLAGS EXTRA_CPPFLAGS);
     my @where  = map {"-I$_"} (map { RevProxy::apxs($_) } qw(INCLUDEDIR APR_INCLUDEDIR APU_INCLUDEDIR)), $RevProxy::TOP;
     chmod 0755, $made;
     system("$cc -shared -fPIC -O1 -Wall -Wextra -Wno-missing-field-initializers -Werror @flags @where -o $made/mod_testing.so $source") == 0
         or die "$cc cannot build mod_testing.c\n";
     $dir = $made;
-    return file();
+    return load_line();
 }
 
 1;
