@@ -59,7 +59,7 @@ sub begin {
     my ($run, $corpus) = @_;
     my @ports = map { $t->port_of($_) } "$run$corpus", "backend$run$corpus", "canary$run$corpus";
     my @command = ('python3', "$DIR/run_attacks.py", '--front', "127.0.0.1:$ports[0]", '--backend-port', $ports[1],
-        '--canary-port', $ports[2], "--$corpus", "$DIR/$corpus.jsonl.gz,$DIR/own-$corpus.jsonl", $runs{$run}{tls} ? '--tls' : ());
+        '--canary-port', $ports[2], "--$corpus", "$DIR/$corpus.jsonl.gz,$DIR/own-$corpus.jsonl", '--budget', 400, $runs{$run}{tls} ? '--tls' : ());
     my $pid = open my $out, '-|';
     die "fork: $!\n" if !defined $pid;
     if (!$pid) {

@@ -6,7 +6,8 @@
                  [--group G] [--serial] [--verbose] [--tls]
 
 FILE may be compressed with gzip (its name ends in .gz then); several are joined by commas.
-With --tls the front is spoken to over TLS, whatever its certificate.
+With --tls the front is spoken to over TLS, whatever its certificate.  When most of --budget
+(seconds) is over, cases that ask to be alone are no more: then they may hurt each other.
 
 The front must map / to http://127.0.0.1:P/ (and, for the group "mount", /mnt/ to
 http://127.0.0.1:P/confined/), with a backend timeout of 2 s.  Prints one line per
@@ -27,7 +28,6 @@ from checks import Outcome, judge, show
 from wire import Client
 
 SERIAL_GROUPS = {"extra-bytes", "bodiless"}      # these poison pooled connections: one at a time
-BUDGET = 80.0
 
 
 class Runner:
@@ -39,6 +39,7 @@ class Runner:
         self.canary_port = args.canary_port or args.backend_port + 1
         self.backend = Backend(self.port, {c["id"]: c for c in cases} if kind == "response" else {})
         self.canary = Canary(self.canary_port)
+        self.budget = args.budget
         self.control = None
         self.cross = {}            # id -> faults other cases suffered from its poison
         self.lock = threading.Lock()
@@ -210,7 +211,7 @@ class Runner:
         with ThreadPoolExecutor(workers) as pool:
             for case, got in zip(together, pool.map(self.one, together)):
                 results[case["id"]] = got
-        while alone and time.monotonic() - self.begin < BUDGET * 0.7:
+        while alone and time.monotonic() - self.begin < self.budget * 0.7:
             case = alone.pop(0)
             results[case["id"]] = self.one(case)
         with ThreadPoolExecutor(workers) as pool:                # a very slow front: hurry
@@ -227,7 +228,7 @@ class Runner:
         return results
 
     def again(self, case):
-        if time.monotonic() - self.begin > BUDGET:
+        if time.monotonic() - self.begin > self.budget:
             return case, None
         return case, self.one(case)
 
@@ -279,6 +280,7 @@ def main():
     p.add_argument("--serial", action="store_true")
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--tls", action="store_true")
+    p.add_argument("--budget", type=float, default=80.0)
     a = p.parse_args()
     kind = "request" if a.requests else "response"
     if a.tls:
