@@ -20,7 +20,7 @@ $m{slow} = RevProxy::Backend->new(name => 'slow', start => 0, answer => sub {
     $c->pause(0.7);
     $c->respond(200, [ 'X-Member' => 'slow' ], 'slow');
 });
-my $t = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status)], config => <<'EOT');
+my $t = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status)], threads => 32, config => <<'EOT');
 <Proxy balancer://b>
     BalancerMember %%URL:a%%
     BalancerMember %%URL:b%%
