@@ -1,6 +1,7 @@
 #include "rp_lbm.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "apr_siphash.h"
@@ -8,22 +9,42 @@
 /* No member gets more than this times its share of what is in flight. */
 #define MOST_LOAD 1.25
 
-/* A uniform number in (0, 1) made of key and member; nobody needs to keep it from guessing. */
-static double mix(const char *key, apr_uint64_t id)
+/* Nobody needs to keep it from guessing. */
+static apr_uint64_t hash_key(const char *key)
 {
-    unsigned char secret[APR_SIPHASH_KSIZE] = {0};
-    apr_uint64_t hash;
+    static const unsigned char secret[APR_SIPHASH_KSIZE] = {0};
 
-    memcpy(secret, &id, sizeof(id));
-    hash = apr_siphash24(key, strlen(key), secret);
-    return ((double)(hash >> 11) + 0.5) / 9007199254740992.0; /* 2^53 */
+    return apr_siphash24(key, strlen(key), secret);
+}
+
+/* A uniform number in (0, 1) made of key and member, by the finalizer of SplitMix64. */
+static double mix(apr_uint64_t key, apr_uint64_t id)
+{
+    apr_uint64_t x = key ^ id;
+
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    x ^= x >> 31;
+    return ((double)(x >> 11) + 0.5) / 9007199254740992.0; /* 2^53 */
+}
+
+static bool are_equal(const revproxy_choice_t *choice)
+{
+    int i;
+
+    for (i = 1; i < choice->count && choice->candidates[i].weight == choice->candidates[0].weight; i++) {
+    }
+    return i >= choice->count;
 }
 
 /* Rendezvous hashing with weights: each member draws a number for the key, the highest wins. A
- * member that goes takes only its own keys along, one that comes takes only its share. */
-static double get_score(const char *key, const revproxy_candidate_t *c)
+ * member that goes takes only its own keys along, one that comes takes only its share. With
+ * equal weights the numbers themselves are in the same order. */
+static double get_score(apr_uint64_t key, const revproxy_candidate_t *c, bool is_equal)
 {
-    return -(double)c->weight / log(mix(key, c->id));
+    double drawn = mix(key, c->id);
+
+    return is_equal ? drawn : -(double)c->weight / log(drawn);
 }
 
 static int find_highest(const double *scores, int count)
@@ -43,12 +64,14 @@ static int choose(const revproxy_choice_t *choice)
     size_t n = (size_t)choice->count;
     double *scores = apr_palloc(choice->r->pool, 2 * n * sizeof(*scores)), *busy = scores + n;
     double total_busy = 1, total_weight = 0; /* with the request at hand */
+    apr_uint64_t key = hash_key(choice->key);
+    bool is_equal = are_equal(choice);
     int i, best, first;
 
     for (i = 0; i < choice->count; i++) {
         const revproxy_candidate_t *c = &choice->candidates[i];
 
-        scores[i] = get_score(choice->key, c);
+        scores[i] = get_score(key, c, is_equal);
         busy[i] = (double)choice->calls->get(c, REVPROXY_FIGURE_BUSY);
         total_busy += busy[i];
         total_weight += c->weight;

@@ -24,10 +24,11 @@ my %ROWS = (
     calls      => { run => \&run_calls,      text => 'system calls of a keepalive request, ' . REQUESTS . ' requests' },
     handshakes => { run => \&run_handshakes, text => TLS_ASKED . ' requests to a TLS backend that closes after ' . TLS_CLOSES },
     idle       => { run => \&run_idle,       text => 'memory of ' . IDLE . ' idle connections to a backend' },
+    choose     => { run => \&run_choose,     text => 'choosing a member, from its beginning to its end' },
     flat       => { run => \&run_flat,       text => 'memory of a child after each million of requests' },
 );
 
-sub rows { return qw(calls handshakes idle flat) }
+sub rows { return qw(calls handshakes idle choose flat) }
 sub text { return $ROWS{ $_[0] }{text} }
 
 # The lines to print.
@@ -144,6 +145,59 @@ sub run_handshakes {
         kill TERM => $proxy->{pid};
         wait_for_exit($proxy->{pid}, 10);
     }
+    return @lines;
+}
+
+# --- choosing a member ----------------------------------------------------------------------
+
+use constant METHODS => qw(byrequests bytraffic bybusyness leasttime hash);
+
+# A server of its own, with the module that measures it in the same file (mod_choose.c).
+sub run_choose {
+    my ($ctx) = @_;
+    my $top = "$ctx->{bench}/../..";
+    system("make -s -C $top -f Makefile.apxs choose >$ctx->{dir}/choose.make 2>&1") == 0 or die slurp("$ctx->{dir}/choose.make");
+    my ($port)  = free_ports(1);
+    my $modules = Bench::Servers::apxs_value('LIBEXECDIR');
+    my $load    = join '', map {"LoadModule ${_}_module $modules/mod_$_.so\n"} grep { -e "$modules/mod_$_.so" } qw(mpm_event authz_core slotmem_shm watchdog);
+    my $groups  = '';
+    for my $members (2, 200) {
+        for my $method (METHODS) {
+            my $lines = join '', map {"    BalancerMember http://127.0.0.1:9/$method/$members/$_\n"} 1 .. $members;
+            $groups .= "<Proxy balancer://$method-$members>\n$lines    ProxySet lbmethod=$method growth=1\n</Proxy>\nProxyPass /$method-$members balancer://$method-$members\n";
+        }
+    }
+    my $user = $> == 0 ? "User www-data\nGroup www-data\n" : '';
+    my $dir  = "$ctx->{dir}/choose";
+    mkdir $dir;
+    write_file("$dir.conf", <<"CONF");
+ServerRoot $dir
+DefaultRuntimeDir $dir
+PidFile $dir.pid
+ErrorLog $dir.err
+ServerName bench
+${user}Listen 127.0.0.1:$port
+${load}LoadModule revproxy_module $top/.build/release/mod_choose.so
+LoadModule choose_module $top/.build/release/mod_choose.so
+ServerLimit 1
+StartServers 1
+ThreadsPerChild 4
+MaxRequestWorkers 4
+MaxSpareThreads 4
+RevProxyLint Off
+<Location /choose>
+    SetHandler bench-choose
+</Location>
+$groups
+CONF
+    my $httpd = Bench::Servers::apxs_value('SBINDIR') . '/' . Bench::Servers::apxs_value('PROGNAME');
+    my $pid   = start('choose', $ctx->{proxy_core}, "$dir.out", $httpd, '-f', "$dir.conf", '-DFOREGROUND');
+    wait_for_port($pid, $port, 20) or die "httpd does not start:\n" . slurp("$dir.out") . slurp("$dir.err");
+    my $text = qx(curl -s --max-time 120 http://127.0.0.1:$port/choose);
+    kill TERM => $pid;
+    wait_for_exit($pid, 10);
+    my @lines = map { m{^balancer://(\S+)-\d+ (\d+) (\d+)\z} ? sprintf('%-11s %3d members: %5.2f us', $1, $2, $3 / 1000) : () } split /\n/, $text;
+    die "not all methods were measured:\n$text" if @lines != 2 * (() = METHODS);
     return @lines;
 }
 
