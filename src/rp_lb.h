@@ -20,12 +20,15 @@
 #include "rp_err.h"
 #include "rp_shm.h"
 
+#include "mod_revproxy.h"
+
 /* What holds for a group now: as configured, or as it was changed since. */
 typedef struct rp_lb_settings_t {
     apr_interval_time_t timeout;
     int max_attempts; /* -1: one for each other member */
     bool no_failover, force_recovery;
-    char method[RP_SHM_TEXT];
+    const revproxy_lbmethod_t *method; /* never NULL */
+    char method_name[RP_SHM_TEXT];
     char sticky[RP_SHM_TEXT], sticky_path[RP_SHM_TEXT]; /* "": none */
 } rp_lb_settings_t;
 

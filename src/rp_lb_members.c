@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include "ap_provider.h"
+
 #include "rp_pool.h"
 #include "rp_conf_member.h"
 
@@ -59,13 +61,40 @@ int rp_lb_count_members(const rp_group_t *group)
     return rp_conf_count_members(group);
 }
 
+/* More than this nobody has set: no request shall wait for it. */
+#define TIMEOUT_MAX apr_time_from_sec(APR_INT32_MAX)
+
+static apr_interval_time_t get_timeout(const rp_group_t *group)
+{
+    apr_interval_time_t timeout = rp_shm_get_setting(group, RP_SHM_TIMEOUT);
+
+    return timeout >= 0 && timeout <= TIMEOUT_MAX ? timeout : group->opt.timeout;
+}
+
+static const revproxy_lbmethod_t *find_method(const char *name)
+{
+    return ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, name, REVPROXY_LBMETHOD_VERSION);
+}
+
+/* Shared memory need not name one: a child may have died while it wrote there. The configuration's was looked up
+ * when it was read. */
+static void get_method(const rp_group_t *group, rp_lb_settings_t *set)
+{
+    rp_shm_get_group_text(group, RP_SHM_METHOD, set->method_name);
+    set->method = find_method(set->method_name);
+    if (!set->method) {
+        apr_cpystrn(set->method_name, group->opt.method, RP_SHM_TEXT);
+        set->method = find_method(group->opt.method);
+    }
+}
+
 void rp_lb_get_settings(const rp_group_t *group, rp_lb_settings_t *set)
 {
-    set->timeout = rp_shm_get_setting(group, RP_SHM_TIMEOUT);
+    set->timeout = get_timeout(group);
     set->max_attempts = (int)rp_shm_get_setting(group, RP_SHM_MAX_ATTEMPTS);
     set->no_failover = rp_shm_get_setting(group, RP_SHM_NO_FAILOVER);
     set->force_recovery = rp_shm_get_setting(group, RP_SHM_FORCE_RECOVERY);
-    rp_shm_get_group_text(group, RP_SHM_METHOD, set->method);
+    get_method(group, set);
     rp_shm_get_group_text(group, RP_SHM_STICKY, set->sticky);
     rp_shm_get_group_text(group, RP_SHM_STICKY_PATH, set->sticky_path);
 }

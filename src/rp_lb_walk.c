@@ -1,8 +1,5 @@
 #include "rp_lb_int.h"
 
-#include "ap_provider.h"
-#include "mod_revproxy.h"
-
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
 
@@ -20,7 +17,7 @@ typedef struct walk_t {
     list_t chosen;  /* the candidates' indexes */
     list_t spares, standbys;
     int unusable;   /* normal members that spares may stand in for */
-    apr_int64_t highest;
+    int highest;
 } walk_t;
 
 /* ---- what methods see ---- */
@@ -63,12 +60,12 @@ static const char *get_key(const rp_lb_t *lb)
 }
 
 /* Index of the member that the method chooses among the candidates, -1: none. */
-static int choose(const walk_t *w, const revproxy_lbmethod_t *method)
+static int choose(const walk_t *w)
 {
     static const revproxy_lb_calls_t calls = {get_figure, add_state};
     rp_lb_t *lb = w->lb;
     revproxy_choice_t choice = {lb->r, lb->group->name, get_key(lb), w->candidates, w->chosen.count, &calls};
-    int i = method->choose(&choice);
+    int i = lb->set->method->choose(&choice);
 
     return i >= 0 && i < w->chosen.count ? w->chosen.index[i] : -1;
 }
@@ -130,7 +127,7 @@ static void sort_in(walk_t *w, int i, const rp_backend_t *member, const rp_shm_g
 
 /* Candidates of one lbset: its normal members and as many spares as members are missing, which
  * then compete with them; else its standbys (compat 8.3). */
-static void collect(walk_t *w, apr_int64_t lbset)
+static void collect(walk_t *w, int lbset)
 {
     int i;
 
@@ -150,11 +147,10 @@ static void collect(walk_t *w, apr_int64_t lbset)
     }
 }
 
-static int walk_sets(rp_lb_t *lb, const revproxy_lbmethod_t *method)
+static int walk_sets(rp_lb_t *lb)
 {
-    walk_t w = {.lb = lb, .takes_all = method->flags & REVPROXY_LB_ALL_MEMBERS};
-    apr_int64_t lbset;
-    int found = -1;
+    walk_t w = {.lb = lb, .takes_all = lb->set->method->flags & REVPROXY_LB_ALL_MEMBERS};
+    int lbset, found = -1;
 
     w.candidates = apr_palloc(lb->r->pool, (apr_size_t)lb->count * sizeof(*w.candidates));
     init_list(lb, &w.chosen);
@@ -162,7 +158,7 @@ static int walk_sets(rp_lb_t *lb, const revproxy_lbmethod_t *method)
     init_list(lb, &w.standbys);
     for (lbset = 0; found < 0 && lbset <= w.highest; lbset++) {
         collect(&w, lbset);
-        found = w.chosen.count ? choose(&w, method) : -1;
+        found = w.chosen.count ? choose(&w) : -1;
     }
     return found;
 }
@@ -182,15 +178,13 @@ static bool give_second_chance(rp_lb_t *lb)
 
 int rp_lb_walk(rp_lb_t *lb)
 {
-    const revproxy_lbmethod_t *method =
-        ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, lb->set->method, REVPROXY_LBMETHOD_VERSION);
     int found;
 
     lb->is_probe = false;
     for (;;) {
-        found = walk_sets(lb, method);
+        found = walk_sets(lb);
         if (found < 0 && give_second_chance(lb)) {
-            found = walk_sets(lb, method);
+            found = walk_sets(lb);
         }
         if (found < 0 || rp_lb_get_use(lb, rp_lb_member(lb, found)) != RP_LB_PROBE) {
             return found;

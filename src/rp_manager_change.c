@@ -161,7 +161,7 @@ static void reset_balance(const rp_group_t *group)
         const rp_backend_t *b = rp_conf_get_member(group, i);
 
         rp_shm_set(b, RP_SHM_STATE, 0);
-        if (!strcmp(set.method, "bytraffic")) {
+        if (!strcmp(set.method_name, "bytraffic")) {
             rp_shm_set(b, RP_SHM_SENT, 0);
             rp_shm_set(b, RP_SHM_RECEIVED, 0);
         }
@@ -290,7 +290,7 @@ static const char *get_method(const rp_manager_t *m, const param_t *param)
 
     (void)param;
     rp_lb_get_settings(m->group, &set);
-    return apr_pstrdup(m->r->pool, set.method);
+    return apr_pstrdup(m->r->pool, set.method_name);
 }
 
 static void set_method(const rp_manager_t *m, const change_t *c)

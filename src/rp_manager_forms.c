@@ -159,7 +159,7 @@ static void write_group_form(const rp_manager_t *m)
 
     rp_lb_get_settings(m->group, &set);
     begin_form(m, "balancer", m->group->name);
-    write_methods(m, set.method);
+    write_methods(m, set.method_name);
     write_field(m, "Timeout", "b_tmo", apr_off_t_toa(p, apr_time_sec(set.timeout)), "seconds, 0 to 7200");
     write_field(m, "Failover Attempts", "b_max", apr_itoa(p, rp_manager_get_attempts(m->group, &set)), "0 to 99");
     write_switch(m, "Disable Failover", "b_sforce", set.no_failover);

@@ -75,7 +75,7 @@ static void write_settings(const rp_manager_t *m, const rp_group_t *group)
     ap_rprintf(m->r, "<td>%s</td>\n<td>%" APR_TIME_T_FMT "</td><td>%d</td>\n", set.no_failover ? "On" : "Off",
                apr_time_sec(set.timeout), rp_manager_get_attempts(group, &set));
     ap_rprintf(m->r, "<td>%s</td>\n<td>%s</td>\n<td>Yes</td>\n</tr>\n</table>\n<br />",
-               rp_manager_escape(m, set.method), rp_manager_escape(m, rp_manager_find_path(m, group)));
+               rp_manager_escape(m, set.method_name), rp_manager_escape(m, rp_manager_find_path(m, group)));
 }
 
 static void write_checks(const rp_manager_t *m, const rp_manager_view_t *v)

@@ -110,7 +110,7 @@ static void write_group(const rp_manager_t *m, const rp_group_t *group)
     write_text(m, "name", group->name, ",");
     write_text(m, "nonce", nonce, ",");
     write_text(m, "path", rp_manager_find_path(m, group), ",");
-    write_text(m, "lbmethod", set.method, ",");
+    write_text(m, "lbmethod", set.method_name, ",");
     write_text(m, "stickysession", set.sticky, ",");
     write_text(m, "stickyparameter", set.sticky_path, ",");
     write_flag(m, "nofailover", set.no_failover, ",");

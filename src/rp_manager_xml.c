@@ -105,7 +105,7 @@ static void write_group(const rp_manager_t *m, const rp_group_t *group)
     if (set.max_attempts >= 0 || rp_conf_count_members(group) > 1) {
         write_number(m, "maxattempts", rp_manager_get_attempts(group, &set));
     }
-    write_text(m, "lbmethod", set.method);
+    write_text(m, "lbmethod", set.method_name);
     if (*set.sticky) {
         write_text(m, "scolonpathdelim", group->opt.scolon_ends ? "On" : "Off");
     }

@@ -125,12 +125,15 @@ rp_shm_glance_t rp_shm_glance(const rp_backend_t *member)
 {
     const rp_shm_slot_t *slot = slots[member->slot];
     const apr_int64_t *number = slot->number;
+    apr_int64_t lbset = __atomic_load_n(&number[RP_SHM_LBSET], __ATOMIC_RELAXED);
+    apr_int64_t weight = __atomic_load_n(&number[RP_SHM_WEIGHT], __ATOMIC_RELAXED);
 
+    /* Sets are counted through and weights divided by, whatever another child has done to them. */
     return (rp_shm_glance_t){
         .id = slot->key[0],
-        .lbset = __atomic_load_n(&number[RP_SHM_LBSET], __ATOMIC_RELAXED),
+        .lbset = (int)rp_shm_within(lbset, 0, RP_SHM_LBSET_MAX, RP_SHM_LBSET_MAX),
         .status = (unsigned)__atomic_load_n(&number[RP_SHM_STATUS], __ATOMIC_RELAXED),
-        .weight = (int)__atomic_load_n(&number[RP_SHM_WEIGHT], __ATOMIC_RELAXED),
+        .weight = (int)rp_shm_within(weight, RP_SHM_WEIGHT_MIN, RP_SHM_WEIGHT_MAX, RP_SHM_WEIGHT_MIN),
     };
 }
 

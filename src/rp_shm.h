@@ -137,9 +137,8 @@ unsigned rp_shm_count_own_tunnels(void);
 /* What each request reads of each member, which may be many, in one call: RP_SHM_STATUS, _LBSET, _WEIGHT. */
 typedef struct rp_shm_glance_t {
     apr_uint64_t id; /* made from server, balancer and URL: the same in all children, and after restarts */
-    apr_int64_t lbset;
     unsigned status;
-    int weight;
+    int lbset, weight; /* within their bounds */
 } rp_shm_glance_t;
 rp_shm_glance_t rp_shm_glance(const rp_backend_t *member);
 

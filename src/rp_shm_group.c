@@ -2,8 +2,11 @@
 
 #include <string.h>
 
+#include "ap_provider.h"
 #include "apr_strings.h"
 #include "apr_uuid.h"
+
+#include "mod_revproxy.h"
 
 /* Set by the parent before there are children; by the groups' ids. */
 static rp_shm_group_slot_t **slots;
@@ -73,6 +76,20 @@ static bool is_within(apr_int64_t value, rp_shm_setting_t which)
     return value >= bounds[which].min && value <= bounds[which].max;
 }
 
+/* May a text of the generation before be taken over? */
+static bool is_of_use(rp_shm_group_text_t which, const char *text, bool is_start)
+{
+    switch (which) {
+    case RP_SHM_METHOD:
+        /* The module that it came with may not be loaded any more. */
+        return ap_lookup_provider(REVPROXY_LBMETHOD_GROUP, text, REVPROXY_LBMETHOD_VERSION) != NULL;
+    case RP_SHM_NONCE:
+        return !is_start;
+    default:
+        return true;
+    }
+}
+
 /* Where the file says what it said before, what was changed at run time stays. */
 static void adopt(rp_shm_group_slot_t *slot, const rp_shm_group_slot_t *old, bool is_start)
 {
@@ -85,10 +102,11 @@ static void adopt(rp_shm_group_slot_t *slot, const rp_shm_group_slot_t *old, boo
         }
     }
     for (i = 0; i < RP_SHM_GROUP_TEXTS; i++) {
-        bool is_kept = i != RP_SHM_NONCE || !is_start;
-
-        if (is_kept && !memcmp(slot->file_text[i], old->file_text[i], RP_SHM_TEXT) && old->text[i].version % 2 == 0) {
-            rp_shm_read_words(&old->text[i], text);
+        if (memcmp(slot->file_text[i], old->file_text[i], RP_SHM_TEXT) != 0 || old->text[i].version % 2 != 0) {
+            continue;
+        }
+        rp_shm_read_words(&old->text[i], text);
+        if (is_of_use((rp_shm_group_text_t)i, text, is_start)) {
             rp_shm_write_words(&slot->text[i], text);
         }
     }

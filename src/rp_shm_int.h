@@ -49,6 +49,16 @@ typedef struct rp_shm_group_slot_t {
     char file_text[RP_SHM_GROUP_TEXTS][RP_SHM_TEXT];
 } rp_shm_group_slot_t;
 
+/* Bounds of what the configuration and the manager may say. */
+#define RP_SHM_WEIGHT_MIN 100
+#define RP_SHM_WEIGHT_MAX 10000
+#define RP_SHM_LBSET_MAX  99
+
+static inline apr_int64_t rp_shm_within(apr_int64_t value, apr_int64_t min, apr_int64_t max, apr_int64_t otherwise)
+{
+    return value >= min && value <= max ? value : otherwise;
+}
+
 /* What is known while the memory is made. */
 typedef struct rp_shm_setup_t {
     apr_pool_t *pconf, *ptemp;

@@ -25,18 +25,13 @@ typedef struct keeper_t {
     unsigned n;
 } keeper_t;
 
-static apr_int64_t within(apr_int64_t value, apr_int64_t min, apr_int64_t max, apr_int64_t otherwise)
-{
-    return value >= min && value <= max ? value : otherwise;
-}
-
 /* Of a value that may be changed at run time: the file's, where it says something new, or where the live
  * one is out of bounds. */
 static void adopt_number(rp_shm_slot_t *slot, const rp_shm_slot_t *old, rp_shm_number_t which, apr_int64_t min,
                          apr_int64_t max)
 {
     if (slot->file_number[which] == old->file_number[which]) {
-        slot->number[which] = within(old->number[which], min, max, slot->file_number[which]);
+        slot->number[which] = rp_shm_within(old->number[which], min, max, slot->file_number[which]);
     }
 }
 
@@ -83,19 +78,19 @@ void rp_shm_adopt(rp_shm_slot_t *slot, const rp_shm_slot_t *old)
 
     adopt_checks(slot, old);
     adopt_status(slot, old);
-    adopt_number(slot, old, RP_SHM_WEIGHT, 100, 10000);
-    adopt_number(slot, old, RP_SHM_LBSET, 0, 99);
+    adopt_number(slot, old, RP_SHM_WEIGHT, RP_SHM_WEIGHT_MIN, RP_SHM_WEIGHT_MAX);
+    adopt_number(slot, old, RP_SHM_LBSET, 0, RP_SHM_LBSET_MAX);
     for (i = 0; i < RP_SHM_TEXTS; i++) {
         adopt_text(slot, old, (rp_shm_text_t)i);
     }
     for (i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
-        slot->number[figures[i]] = within(old->number[figures[i]], 0, APR_INT64_MAX, 0);
+        slot->number[figures[i]] = rp_shm_within(old->number[figures[i]], 0, APR_INT64_MAX, 0);
     }
-    slot->number[RP_SHM_STATE] = within(old->number[RP_SHM_STATE], APR_INT32_MIN, APR_INT32_MAX, 0);
-    slot->number[RP_SHM_LATENCY] = within(old->number[RP_SHM_LATENCY], 0, apr_time_from_sec(86400), 0);
-    slot->number[RP_SHM_LATENCY_TIME] = within(old->number[RP_SHM_LATENCY_TIME], 0, now, 0);
-    slot->number[RP_SHM_ERROR_TIME] = within(old->number[RP_SHM_ERROR_TIME], 0, now, now);
-    slot->number[RP_SHM_CHECK_TIME] = within(old->number[RP_SHM_CHECK_TIME], 0, now, 0);
+    slot->number[RP_SHM_STATE] = rp_shm_within(old->number[RP_SHM_STATE], APR_INT32_MIN, APR_INT32_MAX, 0);
+    slot->number[RP_SHM_LATENCY] = rp_shm_within(old->number[RP_SHM_LATENCY], 0, apr_time_from_sec(86400), 0);
+    slot->number[RP_SHM_LATENCY_TIME] = rp_shm_within(old->number[RP_SHM_LATENCY_TIME], 0, now, 0);
+    slot->number[RP_SHM_ERROR_TIME] = rp_shm_within(old->number[RP_SHM_ERROR_TIME], 0, now, now);
+    slot->number[RP_SHM_CHECK_TIME] = rp_shm_within(old->number[RP_SHM_CHECK_TIME], 0, now, 0);
 }
 
 const void *rp_shm_get_kept(const server_rec *s, const char *kind, apr_size_t size, unsigned *n)

@@ -76,7 +76,7 @@ static void print_title(request_rec *r, const rp_group_t *group)
                "<tr><td>%s%s%s</td><td>%" APR_TIME_T_FMT "</td><td>%s</td></tr></table>\n",
                *set.sticky ? ap_escape_html(r->pool, set.sticky) : " - ", has_two ? " | " : "",
                has_two ? ap_escape_html(r->pool, set.sticky_path) : "", apr_time_sec(set.timeout),
-               ap_escape_html(r->pool, set.method));
+               ap_escape_html(r->pool, set.method_name));
     ap_rputs("<table border=\"0\"><tr><th>Sch</th><th>Host</th><th>Stat</th><th>Route</th><th>Redir</th><th>F</th>"
              "<th>Set</th><th>Acc</th><th>Busy</th><th>Wr</th><th>Rd</th></tr>\n",
              r);
