@@ -231,6 +231,25 @@ static void note_tried(rp_lb_t *lb, rp_err_t err)
     }
 }
 
+/* Would rp_lb_pick find a member? What there is to tell the client must not be given up for nothing. A request that cannot
+ * have been processed has nothing to lose: it may wait, end errors, go to the same member again. */
+static bool has_another(rp_lb_t *lb, rp_err_t err)
+{
+    bool is_unsent = rp_err_get(err)->flags & RP_ERR_UNSENT;
+
+    forget_passed(lb);
+    if (is_unsent) {
+        rp_lb_force_recovery(lb);
+    }
+    if (rp_lb_may_find_session(lb)) {
+        return true;
+    }
+    if (lb->set->no_failover && rp_lb_knows_session(lb)) {
+        return false;
+    }
+    return rp_lb_may_walk(lb, is_unsent) || (is_unsent && lb->set->timeout > 0);
+}
+
 static int get_max_attempts(const rp_lb_t *lb)
 {
     return lb->set->max_attempts >= 0 ? lb->set->max_attempts : lb->count - 1;
@@ -256,7 +275,7 @@ bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err)
     note_tried(lb, err);
     /* With +I the client gets what there was (compat 8.4). */
     return !(rp_shm_get(lb->member, RP_SHM_STATUS) & RP_STATUS_IGNORE_ERRORS) &&
-           lb->failovers++ < get_max_attempts(lb);
+           lb->failovers++ < get_max_attempts(lb) && has_another(lb, err);
 }
 
 void rp_lb_leave(rp_lb_t *lb, apr_int64_t sent, apr_int64_t received)

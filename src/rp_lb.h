@@ -81,7 +81,7 @@ void rp_lb_note_connected(rp_lb_t *lb);
 bool rp_lb_is_refused(rp_lb_t *lb, int status);
 /* Its final response head was adopted into r. */
 void rp_lb_note_response(rp_lb_t *lb, int status);
-/* The attempt failed. May the request go to another member, as far as the group is concerned? */
+/* The attempt failed. May the request go to another member, as far as the group is concerned, and is there one? */
 bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err);
 /* The attempt is over. sent, received: bytes. Safe without a member. */
 void rp_lb_leave(rp_lb_t *lb, apr_int64_t sent, apr_int64_t received);

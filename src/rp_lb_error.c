@@ -70,11 +70,24 @@ rp_lb_use_t rp_lb_get_use(rp_lb_t *lb, const rp_backend_t *member)
                : RP_LB_NO;
 }
 
-bool rp_lb_claim(const rp_backend_t *member)
+/* Be the one request that tries it. */
+static bool claim(const rp_backend_t *member)
 {
     apr_time_t now = apr_time_now(), until = rp_shm_get(member, RP_SHM_PROBE_UNTIL);
 
     return until <= now && rp_shm_swap(member, RP_SHM_PROBE_UNTIL, until, now + PROBE_TIME);
+}
+
+bool rp_lb_take_up(rp_lb_t *lb, int i)
+{
+    const rp_backend_t *member = rp_lb_member(lb, i);
+    bool is_in_error = rp_lb_get_use(lb, member) == RP_LB_PROBE;
+
+    lb->is_probe = is_in_error && claim(member);
+    if (is_in_error && !lb->is_probe) {
+        lb->tried[i] |= RP_LB_PASSED;
+    }
+    return !is_in_error || lb->is_probe;
 }
 
 static bool is_in_error(rp_lb_t *lb, const rp_backend_t *member)

@@ -34,10 +34,11 @@ void rp_lb_note_changed(const rp_lb_t *lb);
 /* ---- rp_lb_error.c ---- */
 
 /* May a request go to this member? Ends its error where its time is over. PROBE: it is in
- * error, and one request may try it that gets rp_lb_claim. */
+ * error, and one request may try it. */
 rp_lb_use_t rp_lb_get_use(rp_lb_t *lb, const rp_backend_t *member);
-/* Be the one request that tries it. */
-bool rp_lb_claim(const rp_backend_t *member);
+/* Use member i, which may be used; if it is in error, be the one request that tries it. Sets lb->is_probe. False:
+ * another request is trying it; it is passed over until the next rp_lb_pick. */
+bool rp_lb_take_up(rp_lb_t *lb, int i);
 /* Every member in error: they are all given another chance (forcerecovery). */
 void rp_lb_force_recovery(rp_lb_t *lb);
 /* kind: RP_SHM_FAILED_*; why: for the log. */
@@ -54,8 +55,10 @@ void rp_lb_note_latency(const rp_lb_t *lb);
 
 /* ---- rp_lb_walk.c ---- */
 
-/* Index of the member that the group's method chooses, -1: none is usable. Sets lb->is_probe. */
+/* Index of the member that the group's method chooses, taken up; -1: none is usable. */
 int rp_lb_walk(rp_lb_t *lb);
+/* Would it find one? again: members that this request tried, but that cannot have processed it, count, too. */
+bool rp_lb_may_walk(rp_lb_t *lb, bool again);
 
 /* ---- rp_lb_sticky.c ---- */
 
@@ -63,8 +66,10 @@ int rp_lb_walk(rp_lb_t *lb);
 const char *const *rp_lb_make_tokens(apr_pool_t *p, const rp_group_t *group);
 /* Read the session id of the request. */
 void rp_lb_read_session(rp_lb_t *lb);
-/* Index of the usable member of the session, -1: none. Sets lb->is_probe. */
+/* Index of the usable member of the session, taken up; -1: none. */
 int rp_lb_find_session(rp_lb_t *lb);
+/* Would it find one? */
+bool rp_lb_may_find_session(rp_lb_t *lb);
 /* Does any member have the session's route? */
 bool rp_lb_knows_session(const rp_lb_t *lb);
 /* Give the client our own cookie if it does not have the right one. */

@@ -87,20 +87,7 @@ static bool has_text(const rp_backend_t *member, rp_shm_text_t which, const char
 
 static bool is_usable(rp_lb_t *lb, int i)
 {
-    const rp_backend_t *member = rp_lb_member(lb, i);
-
-    if (lb->tried[i]) {
-        return false;
-    }
-    switch (rp_lb_get_use(lb, member)) {
-    case RP_LB_YES:
-        return true;
-    case RP_LB_PROBE:
-        lb->is_probe = rp_lb_claim(member);
-        return lb->is_probe;
-    default:
-        return false;
-    }
+    return !lb->tried[i] && rp_lb_get_use(lb, rp_lb_member(lb, i)) != RP_LB_NO;
 }
 
 /* Index of a usable member with this route, or with that of its redirect; standbys last (compat 9.3, 9.4).
@@ -143,21 +130,35 @@ static int find_own(rp_lb_t *lb)
     return -1;
 }
 
+static int find_session(rp_lb_t *lb)
+{
+    int found = lb->own_session ? find_own(lb) : -1;
+
+    return found < 0 && lb->session && *lb->session ? find_route(lb, lb->session, lb->count - 1) : found;
+}
+
+/* Is it the member that the session names, not one of a redirect? */
+static bool is_of_session(const rp_lb_t *lb, const rp_backend_t *member)
+{
+    return member == lb->own_session || (lb->session && has_text(member, RP_SHM_ROUTE, lb->session));
+}
+
 int rp_lb_find_session(rp_lb_t *lb)
 {
-    int found = -1;
+    int found;
 
-    lb->is_probe = false;
-    if (lb->own_session) {
-        found = find_own(lb);
-    }
-    if (found < 0 && lb->session && *lb->session) {
-        found = find_route(lb, lb->session, lb->count - 1);
-        if (found >= 0 && !has_text(rp_lb_member(lb, found), RP_SHM_ROUTE, lb->session)) {
-            rp_lb_note_changed(lb);
-        }
+    do {
+        found = find_session(lb);
+    } while (found >= 0 && !rp_lb_take_up(lb, found));
+    if (found >= 0 && !is_of_session(lb, rp_lb_member(lb, found))) {
+        rp_lb_note_changed(lb);
     }
     return found;
+}
+
+bool rp_lb_may_find_session(rp_lb_t *lb)
+{
+    return find_session(lb) >= 0;
 }
 
 bool rp_lb_knows_session(const rp_lb_t *lb)

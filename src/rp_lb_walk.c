@@ -147,7 +147,8 @@ static void collect(walk_t *w, int lbset)
     }
 }
 
-static int walk_sets(rp_lb_t *lb)
+/* Index of the member that the method chooses; where it is not to choose, of any that it could. -1: none. */
+static int walk_sets(rp_lb_t *lb, bool chooses)
 {
     walk_t w = {.lb = lb, .takes_all = lb->set->method->flags & REVPROXY_LB_ALL_MEMBERS};
     int lbset, found = -1;
@@ -158,7 +159,9 @@ static int walk_sets(rp_lb_t *lb)
     init_list(lb, &w.standbys);
     for (lbset = 0; found < 0 && lbset <= w.highest; lbset++) {
         collect(&w, lbset);
-        found = w.chosen.count ? choose(&w) : -1;
+        if (w.chosen.count > 0) {
+            found = chooses ? choose(&w) : w.chosen.index[0];
+        }
     }
     return found;
 }
@@ -180,19 +183,16 @@ int rp_lb_walk(rp_lb_t *lb)
 {
     int found;
 
-    lb->is_probe = false;
-    for (;;) {
-        found = walk_sets(lb);
+    do {
+        found = walk_sets(lb, true);
         if (found < 0 && give_second_chance(lb)) {
-            found = walk_sets(lb);
+            found = walk_sets(lb, true);
         }
-        if (found < 0 || rp_lb_get_use(lb, rp_lb_member(lb, found)) != RP_LB_PROBE) {
-            return found;
-        }
-        lb->is_probe = rp_lb_claim(rp_lb_member(lb, found));
-        if (lb->is_probe) {
-            return found;
-        }
-        lb->tried[found] |= RP_LB_PASSED;
-    }
+    } while (found >= 0 && !rp_lb_take_up(lb, found));
+    return found;
+}
+
+bool rp_lb_may_walk(rp_lb_t *lb, bool again)
+{
+    return walk_sets(lb, false) >= 0 || (again && give_second_chance(lb) && walk_sets(lb, false) >= 0);
 }

@@ -42,7 +42,17 @@ my $t = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status headers
     pool('sets',  '', $dead->(1) . ' retry=30', $dead->(2) . ' retry=30 lbset=1', "$d status=+H lbset=1", "$a lbset=2"),
     pool('fos',   'failonstatus=503', $a, $b),
     pool('fosi',  'failonstatus=503', "$a status=+I", $b),
-    (front eq 'mod_proxy' ? () : pool('over', 'failoverstatus=503', $a, $b)),
+    (front eq 'mod_proxy' ? () : (
+        pool('over',  'failoverstatus=503', $a, $b),
+        pool('overd', 'failoverstatus=503', $a, "$b status=+D"),
+        pool('overn', 'failoverstatus=503', $a, "$b status=+N"),
+        pool('overe', 'failoverstatus=503 forcerecovery=On failonstatus=503', $a, $dead->(3) . ' retry=30'),
+        pool('overh', 'failoverstatus=503', $a, "$b status=+H"),
+        pool('overf', 'failoverstatus=503 stickysession=S nofailover=On', "$a route=a", "$b route=b"),
+        pool('overs', 'failoverstatus=503 stickysession=S', "$a route=a redirect=n", "$d route=n status=+N"),
+    )),
+    pool('sole',  '', '%%URL:bad%% timeout=1', "$a status=+D"),
+    pool('noone', '', 'http://nowhere.invalid:82', "$a status=+D"),
     pool('fot',   'failontimeout=On', '%%URL:bad%% timeout=1', $a),
     pool('bad',   '', '%%URL:bad%% timeout=1', $a),
     pool('nohost', '', 'http://nowhere.invalid:81', $a),
@@ -103,7 +113,24 @@ only_ours {
     is $asked->() - $before, 1, '... but once';
     is $t->get('/over/status/500')->status, 500, '... other statuses are delivered';
     is figures($t, 'over')->{ $m{a}->url }{status}, 'Init Ok', '... and nobody is in error';
+
+    # ... but only where there is another: what this one says is not to be lost
+    my %why = (overd => 'disabled', overn => 'drained', overe => 'in error');
+    is who($t, '/overe/x', 2), 'a a', 'a dead member';
+    for my $pool (sort keys %why) {
+        is $t->get("/$pool/status/503")->body, 'a /status/503', "failoverstatus, the other one is $why{$pool}: the answer is delivered";
+    }
+    is $t->get('/overh/status/503')->body, 'b /status/503', '... a standby is asked';
+    my $sticks = sub { $t->get($_[0], headers => [ Cookie => 'S=x.a' ])->body };
+    is $sticks->('/overf/status/503'), 'a /status/503', '... no other is, where the session is kept to its member';
+    is $sticks->('/overs/status/503'), 'd /status/503', '... a drained one is, where it redirects to it';
 } 'failoverstatus= is ours';
+
+only_ours {
+    is $t->get('/sole/hang')->status, 504, 'the only usable member is silent: that is what the client hears';
+    is $t->get('/sole/eof')->status, 502, '... and that it closes';
+    is $t->get('/noone/x')->status, 502, '... and that it has no address';
+} 'it says 503';
 
 # after the request was sent
 only_ours {
