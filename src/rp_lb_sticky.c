@@ -90,11 +90,24 @@ static bool is_usable(rp_lb_t *lb, int i)
     return !lb->tried[i] && rp_lb_get_use(lb, rp_lb_member(lb, i)) != RP_LB_NO;
 }
 
+static int find_route(rp_lb_t *lb, const char *route, int depth);
+
+/* Member i if it is usable, or one that it redirects to; -1: none. */
+static int find_member(rp_lb_t *lb, int i, int depth)
+{
+    char redirect[RP_SHM_TEXT];
+
+    if (is_usable(lb, i)) {
+        return i;
+    }
+    rp_shm_get_text(rp_lb_member(lb, i), RP_SHM_REDIRECT, redirect);
+    return redirect[0] && depth > 0 ? find_route(lb, redirect, depth - 1) : -1;
+}
+
 /* Index of a usable member with this route, or with that of its redirect; standbys last (compat 9.3, 9.4).
  * depth: how many redirects may follow. */
 static int find_route(rp_lb_t *lb, const char *route, int depth)
 {
-    char redirect[RP_SHM_TEXT];
     int i, found, n = lb->count;
     unsigned pass;
 
@@ -106,11 +119,7 @@ static int find_route(rp_lb_t *lb, const char *route, int depth)
             !has_text(member, RP_SHM_ROUTE, route)) {
             continue;
         }
-        if (is_usable(lb, i % n)) {
-            return i % n;
-        }
-        rp_shm_get_text(member, RP_SHM_REDIRECT, redirect);
-        found = redirect[0] && depth > 0 ? find_route(lb, redirect, depth - 1) : -1;
+        found = find_member(lb, i % n, depth);
         if (found >= 0) {
             return found;
         }
@@ -122,17 +131,14 @@ static int find_own(rp_lb_t *lb)
 {
     int i;
 
-    for (i = 0; i < lb->count; i++) {
-        if (rp_lb_member(lb, i) == lb->own_session && is_usable(lb, i)) {
-            return i;
-        }
+    for (i = 0; i < lb->count && rp_lb_member(lb, i) != lb->own_session; i++) {
     }
-    return -1;
+    return i < lb->count ? find_member(lb, i, lb->count - 1) : -1;
 }
 
 static int find_session(rp_lb_t *lb)
 {
-    int found = lb->own_session ? find_own(lb) : -1;
+    int found = find_own(lb);
 
     return found < 0 && lb->session && *lb->session ? find_route(lb, lb->session, lb->count - 1) : found;
 }

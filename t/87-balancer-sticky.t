@@ -76,6 +76,13 @@ ProxyPass /own balancer://own
     RevProxySet stickycookie=NODE "stickysecret=a text that two front ends have in common"
 </Proxy>
 ProxyPass /told balancer://told
+<Proxy "balancer://to">
+    BalancerMember %%URL:r1%%
+    BalancerMember %%URL:r2%% route=two
+    BalancerMember %%URL:dis%% redirect=two
+    RevProxySet stickycookie=NODE
+</Proxy>
+ProxyPass /to balancer://to
 </IfModule>
 Header set X-Name    "%{BALANCER_NAME}e"
 Header set X-Route   "%{BALANCER_WORKER_ROUTE}e"
@@ -190,7 +197,14 @@ only_ours {
     my %told = map { my $r = ask('/told/x'); ($r->header('X-Member') => $r->header('Set-Cookie')) } 1 .. 2;
     isnt $told{r1}, $told{r2}, 'one value for each member';
     isnt substr($cookie, 5), (split /[=;]/, $told{ $first->header('X-Member') })[1], '... of each balancer';
+    my %to = map { my $r = ask('/to/x'); ($r->header('X-Member') => $r->header('Set-Cookie') =~ s/;.*//r) } 1 .. 3;
+    sticks '/to/x', $to{dis}, 'dis', 'a member with redirect=';
+    $t->set_config($t->{config} =~ s/(dis%% redirect=two)/$1 status=+D/r);
     $t->reload_graceful;
+    sticks '/to/x', $to{dis}, 'r2', '... that is disabled now';
+    $r = ask('/to/x', $to{dis});
+    is $r->header('X-Changed'), '1', '... which the environment says';
+    is $r->header('Set-Cookie') =~ s/;.*//r, $to{r2}, '... and the session is the other\'s from now on';
     sticks '/own/x', $cookie, $first->header('X-Member'), '... leads back after a graceful restart';
     $t->start_again;
     sticks '/own/x', $cookie, $first->header('X-Member'), '... and after a stop and start';
