@@ -477,18 +477,31 @@ static void add_member(rp_manager_t *m, const char *url)
     note(m, rp_conf_get_url(m->r->pool, b), "added as a member, disabled");
 }
 
-/* Under the lock. */
+/* Who looks at a status gets all or nothing; pages have always left out what is no value. */
+static bool is_given_up(rp_manager_t *m)
+{
+    if (m->errors->nelts == 0 || m->format != RP_MANAGER_JSON) {
+        return false;
+    }
+    rp_manager_fail(m, 0, "Nothing was changed.");
+    return true;
+}
+
+/* Under the lock. What may still fail comes first. */
 static void apply(rp_manager_t *m, const apr_array_header_t *changes, int of_members)
 {
     const char *url = get_new_member(m);
     int i;
 
+    if (url) {
+        add_member(m, url);
+    }
+    if (is_given_up(m)) {
+        return;
+    }
     for (i = 0; i < changes->nelts; i++) {
         carry_out(m, &APR_ARRAY_IDX(changes, i, const change_t),
                   i < of_members ? rp_conf_get_url(m->r->pool, m->member) : m->group->name);
-    }
-    if (url) {
-        add_member(m, url);
     }
 }
 
@@ -519,9 +532,7 @@ void rp_manager_change(rp_manager_t *m)
     }
     of_members = changes->nelts;
     collect(m, changes, of_group, COUNT(of_group));
-    /* Who looks at a status gets all or nothing; pages have always left out what is no value. */
-    if (m->errors->nelts > 0 && m->format == RP_MANAGER_JSON) {
-        rp_manager_fail(m, 0, "Nothing was changed.");
+    if (is_given_up(m)) {
         return;
     }
     if (!lock()) {
