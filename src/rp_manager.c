@@ -150,6 +150,17 @@ const char *rp_manager_escape(const rp_manager_t *m, const char *text)
     return ap_escape_html(m->r->pool, rp_manager_to_utf8(m->r->pool, text));
 }
 
+const char *rp_manager_get_page(const rp_manager_t *m)
+{
+    const char *path = m->r->uri;
+
+    /* "//name" would be another host (MergeSlashes Off). */
+    while (path[0] == '/' && path[1] == '/') {
+        path++;
+    }
+    return rp_manager_escape(m, ap_escape_uri(m->r->pool, path));
+}
+
 /* ---- the request ---- */
 
 static rp_manager_format_t get_format(const rp_manager_t *m)

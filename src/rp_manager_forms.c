@@ -10,11 +10,9 @@
 
 static void begin_form(const rp_manager_t *m, const char *what, const char *name)
 {
-    const char *action = ap_escape_uri(m->r->pool, ap_construct_url(m->r->pool, m->r->uri, m->r));
-
     ap_rprintf(m->r, "<h3>Edit %s settings for %s</h3>\n", what, rp_manager_escape(m, name));
     ap_rprintf(m->r, "<form method='POST' enctype='application/x-www-form-urlencoded' action=\"%s\">\n<table>",
-               rp_manager_escape(m, action));
+               rp_manager_get_page(m));
 }
 
 static void write_hidden(const rp_manager_t *m, const char *name, const char *value)

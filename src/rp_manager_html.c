@@ -30,11 +30,6 @@ static const char *escape_value(const rp_manager_t *m, const char *text)
     return out;
 }
 
-static const char *get_page(const rp_manager_t *m)
-{
-    return rp_manager_escape(m, ap_escape_uri(m->r->pool, m->r->uri));
-}
-
 /* url: NULL: to the balancer. */
 static void write_link(const rp_manager_t *m, const rp_group_t *group, const char *url)
 {
@@ -45,7 +40,7 @@ static void write_link(const rp_manager_t *m, const rp_group_t *group, const cha
         name = apr_pstrcat(m->r->pool, "<i>", name, "</i>", NULL);
     }
     rp_shm_get_group_text(group, RP_SHM_NONCE, nonce);
-    ap_rprintf(m->r, "<a href=\"%s?b=%s", get_page(m), escape_value(m, rp_manager_get_name(group)));
+    ap_rprintf(m->r, "<a href=\"%s?b=%s", rp_manager_get_page(m), escape_value(m, rp_manager_get_name(group)));
     if (url) {
         ap_rprintf(m->r, "&amp;w=%s", escape_value(m, url));
     }
@@ -153,7 +148,7 @@ static void write_top(const rp_manager_t *m)
 
     rp_manager_set_type(r, "text/html; charset=UTF-8");
     ap_rputs("<!DOCTYPE html>\n<html><head><title>Balancer Manager</title>\n", r);
-    ap_rprintf(r, "<link rel=\"alternate\" type=\"application/json\" href=\"%s?format=json\">\n", get_page(m));
+    ap_rprintf(r, "<link rel=\"alternate\" type=\"application/json\" href=\"%s?format=json\">\n", rp_manager_get_page(m));
     ap_rputs("<style type='text/css'>\n"
              "body { font-family: sans-serif; }\n"
              "table { border-collapse: collapse; background-color: white; }\n"

@@ -64,6 +64,9 @@ const char *rp_manager_find_path(const rp_manager_t *m, const rp_group_t *group)
 const char *rp_manager_to_utf8(apr_pool_t *p, const char *text);
 /* For HTML and XML, attributes included. */
 const char *rp_manager_escape(const rp_manager_t *m, const char *text);
+/* Path of the page, for links and forms, as an attribute's value. No URL: a browser may know us by another scheme, host or
+ * port, those of a front end, and form-action 'self' forbids it to post to ours. */
+const char *rp_manager_get_page(const rp_manager_t *m);
 /* Something that the client sent is wrong; status: for clients that look at it. */
 void rp_manager_fail(rp_manager_t *m, int status, const char *text);
 

@@ -62,6 +62,15 @@ my %form = %{ form_of(manager($t, '?b=one&nonce=' . nonce($t, 'one'))->body) };
 is $form{b}, 'one', 'form of a balancer';
 is join(' ', map {"$_=$form{$_}"} grep { $_ ne 'b_frc' } sort grep {/^b_/} keys %form), 'b_lbm=byrequests b_max=1 b_nwrkr= b_sforce=0 b_ss=SID|sid b_tmo=0',
     '... its fields';
+only_ours {
+    my $v6 = '[::1]:' . $t->port;
+    for my $host ('www.example.test', $v6) {
+        my ($action) = $t->get('/balancer-manager?b=one', headers => [ Host => $host ])->body =~ /<form [^>]*\baction="([^"]*)"/;
+        is $action, '/balancer-manager', "... sent to a path, whatever a front end makes of http://$host";
+    }
+    like change($t, b => 'one', b_tmo => 1, headers => [ Host => $v6, Origin => "http://$v6" ])->body, qr/timeout from '0' to '1'/, '... from where it is accepted';
+    is change($t, b => 'one', b_tmo => 0)->status, 200, '... and undone';
+} 'it is sent to http:// and the host of the request';
 %form = %{ form_of(manager($t, "?b=one&w=$url{b}")->body) };
 is $form{w}, $url{b}, 'form of a member';
 is join(' ', map {"$_=$form{$_}"} sort grep {/^w_[lrw]/} keys %form), 'w_lf=1.00 w_ls=0 w_rr= w_wr=b', '... its fields';
