@@ -6,7 +6,7 @@
 
 #include "apr_siphash.h"
 
-/* No member gets more than this times its share of what is in flight. */
+/* No member gets more than this times its share of what is in flight, rounded up: an idle one may be had. */
 #define MOST_LOAD 1.25
 
 /* Nobody needs to keep it from guessing. */
