@@ -44,7 +44,7 @@ sub client {
         while (!$stop) {
             my $n = "$$-" . ++$asked;
             my $r = eval { $t->get("$path?$n") };
-            $seen{"again $n"}++ if !$r || !$r->status;
+            $seen{"again $path $n"}++ if !$r || !$r->status;
             $r = eval { $t->get("$path?$n-again") } if !$r || !$r->status;
             $seen{ $r && $r->status ? $r->status : "nothing for $path" }++;
         }
@@ -69,10 +69,17 @@ for my $c (@clients) {
     }
     waitpid $c->{pid}, 0;
 }
-my %again = map { /^again (.*)/ ? ($1 => 1) : () } keys %seen;
-delete $seen{"again $_"} for keys %again;
+my (%again, %dropped);    # requests; connections, by what they asked for
+for my $key (grep {/^again /} keys %seen) {
+    my (undef, $path, $n) = split / /, $key;
+    $again{$n} = 1;
+    $dropped{$path}++;
+    delete $seen{$key};
+}
 cmp_ok $seen{200}, '>', 200, "$seen{200} answers while httpd restarted $restarts times";
 is join(' ', grep { $_ ne '200' } sort keys %seen), '', 'and none that failed';
+my ($of_balancer, $of_file) = map { $_ // 0 } @dropped{qw(/x /file.txt)};
+cmp_ok $of_balancer, '<=', 3 * $of_file + 5, "three clients of the balancer lost no more connections ($of_balancer) than one of a file ($of_file) leads to expect";
 my @lost = grep { $_->target =~ /\?(.*)/ && $again{$1} } map { $_->requests } values %m;
 is join(' ', map { $_->target } @lost), '', '... nor was lost on its way back (' . keys(%again) . ' connections dropped by httpd)';
 
