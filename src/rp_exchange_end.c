@@ -133,6 +133,7 @@ rp_step_t rp_exchange_try_again(rp_exchange_t *x, const rp_fault_t *fault)
         rp_exchange_leave_member(x);
     }
     rp_down_reset(&x->down);
+    x->wait_until = 0; /* each attempt has its own time */
     x->account.attempts++;
     return next;
 }

@@ -1,11 +1,6 @@
 /* Parking below the event MPM of httpd 2.4.63 and later (design section 5). Nothing
  * else in the module knows about MPMs. */
-#include <errno.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/queue.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "ap_mpm.h"
 #include "apr_atomic.h"
@@ -16,7 +11,7 @@
 #include "http_log.h"
 #include "mpm_common.h"
 
-#include "rp_park_int.h"
+#include "rp_park_set.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
@@ -27,38 +22,6 @@ APLOG_USE_MODULE(revproxy);
 #else
 #define HAS_WAITIO 0
 #endif
-
-/* The life of a client's connection as seen from here. */
-typedef enum {
-    RUNNING, /* in a thread, below our process_connection hook: may be parked */
-    ASKED,   /* a request wants to leave the thread; the hook has not returned yet */
-    PARKED,  /* the MPM polls our descriptor; the client's is in client_fd */
-    RESTING, /* the same between two requests of a client, while many requests are parked */
-    OUTSIDE  /* in a thread, but not below our hook: the MPM would not know what to do */
-} park_state_t;
-
-struct rp_park_t {
-    conn_rec *c;
-    park_state_t state;
-    int wait_fd;          /* epoll: what the MPM polls */
-    int timer_fd;
-    int client_fd;        /* the client's own descriptor */
-    short client_events;  /* registered for it in wait_fd; -1: not registered */
-    int backend_fd;       /* registered in wait_fd, or -1 */
-    apr_interval_time_t longest; /* the MPM gives up later than this */
-    rp_wait_t wait;
-    rp_ready_t *ready;
-    rp_parking_t *how;    /* of the request that is parked; NULL when there is none any more */
-    apr_time_t since;     /* it was parked */
-    apr_time_t idle_since; /* the last request ended; 0: none has */
-    bool is_ours;          /* the request under way is proxied */
-    bool is_chatty;        /* the client sent its last request right after an answer */
-    apr_time_t timer_at;  /* what timer_fd is set to */
-    bool is_served;        /* the request that is parked is: by the ferry */
-    rp_passenger_t passenger;
-    bool hears_stop;      /* it is in the list of those */
-    TAILQ_ENTRY(rp_park_t) link;
-};
 
 static int can_park;
 static int threads_per_child;
@@ -122,119 +85,6 @@ rp_park_t *rp_park_find(const request_rec *r)
     return park;
 }
 
-/* ---- descriptors ---- */
-
-static void set_client_descriptor(const rp_park_t *park, int fd)
-{
-    apr_socket_t *sock = ap_get_conn_socket(park->c);
-    apr_os_sock_t os = fd;
-
-    (void)apr_os_sock_put(&sock, &os, park->c->pool);
-}
-
-static apr_status_t close_descriptors(void *data)
-{
-    rp_park_t *park = data;
-
-    if (park->wait_fd >= 0) {
-        close(park->wait_fd);
-    }
-    if (park->timer_fd >= 0) {
-        close(park->timer_fd);
-    }
-    park->wait_fd = park->timer_fd = -1;
-    return APR_SUCCESS;
-}
-
-static bool has_descriptors(rp_park_t *park)
-{
-    struct epoll_event ev = {.events = EPOLLIN};
-
-    if (park->wait_fd >= 0) {
-        return true;
-    }
-    park->wait_fd = epoll_create1(EPOLL_CLOEXEC);
-    park->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    ev.data.fd = park->timer_fd;
-    if (park->wait_fd < 0 || park->timer_fd < 0 || epoll_ctl(park->wait_fd, EPOLL_CTL_ADD, park->timer_fd, &ev)) {
-        (void)close_descriptors(park);
-        return false;
-    }
-    return true;
-}
-
-static bool watch_backend(rp_park_t *park)
-{
-    struct epoll_event ev = {.events = (uint32_t)park->wait.backend_events, .data.fd = park->wait.backend_fd};
-
-    park->backend_fd = -1;
-    if (park->wait.backend_fd < 0 || !park->wait.backend_events) {
-        return true;
-    }
-    if (epoll_ctl(park->wait_fd, EPOLL_CTL_ADD, park->wait.backend_fd, &ev)) {
-        return false;
-    }
-    park->backend_fd = park->wait.backend_fd;
-    return true;
-}
-
-static void forget_client(rp_park_t *park)
-{
-    if (park->client_events >= 0) {
-        (void)epoll_ctl(park->wait_fd, EPOLL_CTL_DEL, park->client_fd, NULL);
-        park->client_events = -1;
-    }
-}
-
-/* The client's descriptor stays registered, so that its reset is noticed. */
-static bool watch_client(rp_park_t *park)
-{
-    struct epoll_event ev = {.events = (uint32_t)park->wait.client_events, .data.fd = park->client_fd};
-    int op = park->client_events < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-
-    if (park->wait.client_is_over) {
-        forget_client(park);
-        return true;
-    }
-    if (park->client_events == park->wait.client_events) {
-        return true;
-    }
-    if (epoll_ctl(park->wait_fd, op, park->client_fd, &ev)) {
-        return false;
-    }
-    park->client_events = park->wait.client_events;
-    return true;
-}
-
-static void forget_backend(rp_park_t *park)
-{
-    if (park->backend_fd >= 0) {
-        (void)epoll_ctl(park->wait_fd, EPOLL_CTL_DEL, park->backend_fd, NULL);
-        park->backend_fd = -1;
-    }
-}
-
-/* Wake at the deadline, and in any case before the MPM loses patience. A timer that is set
- * to somewhat earlier stays: most waits are over before it goes off, and one that is not looks
- * once more for nothing. */
-static void set_timer(rp_park_t *park)
-{
-    apr_time_t now = apr_time_now(), at;
-    apr_interval_time_t us = rp_park_longest(&park->wait);
-    struct itimerspec spec = {{0, 0}, {0, 0}};
-
-    us = us < 0 || us > park->longest ? park->longest : us;
-    us = us > 0 ? us : 1;
-    at = now + us;
-    if (park->timer_at > now + us / 2 && park->timer_at <= at) {
-        return;
-    }
-    park->timer_at = at;
-    spec.it_value.tv_sec = us / APR_USEC_PER_SEC;
-    spec.it_value.tv_nsec = (us % APR_USEC_PER_SEC) * 1000;
-    (void)timerfd_settime(park->timer_fd, 0, &spec, NULL);
-}
-
 /* ---- the end of the child ---- */
 
 /* Those that want to be woken. Not by one descriptor in all of their sets: the kernel allows 500
@@ -242,13 +92,6 @@ static void set_timer(rp_park_t *park)
 TAILQ_HEAD(park_list, rp_park_t);
 static struct park_list hearers = TAILQ_HEAD_INITIALIZER(hearers);
 static apr_thread_mutex_t *hearers_lock; /* protects hearers, and hears_stop and link of each; NULL: no threads */
-
-static void wake(const rp_park_t *park)
-{
-    struct itimerspec at_once = {{0, 0}, {0, 1}};
-
-    (void)timerfd_settime(park->timer_fd, 0, &at_once, NULL);
-}
 
 static apr_status_t tell_hearers(void *unused);
 
@@ -271,7 +114,7 @@ void rp_park_event_wake_all(void)
     }
     apr_thread_mutex_lock(hearers_lock);
     TAILQ_FOREACH(park, &hearers, link) {
-        wake(park);
+        rp_park_wake(park);
     }
     apr_thread_mutex_unlock(hearers_lock);
 }
@@ -286,7 +129,7 @@ static void hear_stop(rp_park_t *park)
     TAILQ_INSERT_TAIL(&hearers, park, link);
     park->hears_stop = true;
     if (rp_park_has_stopped()) {
-        wake(park);
+        rp_park_wake(park);
     }
     apr_thread_mutex_unlock(hearers_lock);
 }
@@ -314,16 +157,16 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
 {
     rp_park_t *park = how->park;
 
-    if (park->state != RUNNING || !has_descriptors(park)) {
+    if (park->state != RUNNING || !rp_park_has_set(park)) {
         return false;
     }
     park->wait = *wait;
     park->is_served = how->serve != NULL;
     if (park->is_served) {
-        forget_client(park);
+        rp_park_unwatch_client(park);
     }
-    else if (!watch_backend(park) || !watch_client(park)) {
-        forget_backend(park);
+    else if (!rp_park_watch_backend(park) || !rp_park_watch_client(park)) {
+        rp_park_unwatch_backend(park);
         return false;
     }
     park->ready = ready;
@@ -358,15 +201,15 @@ static void board_ferry(rp_park_t *park)
     if (!rp_ferry_board(&park->passenger)) {
         park->how->serve = NULL;
         park->timer_at = 0;
-        wake(park);
+        rp_park_wake(park);
     }
 }
 
 static void hand_to_mpm(rp_park_t *park, park_state_t state)
 {
-    set_timer(park);
+    rp_park_set_timer(park);
     hear_stop(park);
-    set_client_descriptor(park, park->wait_fd);
+    rp_park_set_client(park, park->wait_fd);
     park->state = state;
     if (state == PARKED) {
         apr_atomic_inc32(&parked);
@@ -387,7 +230,7 @@ static void take_back(rp_park_t *park)
         leave_ferry(park);
     }
     if (park->state == PARKED || park->state == RESTING) {
-        set_client_descriptor(park, park->client_fd);
+        rp_park_set_client(park, park->client_fd);
     }
     if (park->state == PARKED) {
         apr_atomic_dec32(&parked);
@@ -395,32 +238,11 @@ static void take_back(rp_park_t *park)
     ignore_stop(park);
 }
 
-static void collect_events(rp_park_t *park)
-{
-    struct epoll_event ev[3];
-    int i, n = epoll_wait(park->wait_fd, ev, 3, 0);
-
-    *park->ready = (rp_ready_t){0, 0, false, false};
-    for (i = 0; i < n; i++) {
-        if (ev[i].data.fd == park->backend_fd) {
-            rp_park_note_backend(&park->wait, park->ready, (short)ev[i].events);
-        }
-        else if (ev[i].data.fd == park->client_fd) {
-            rp_park_note_client(&park->wait, park->ready, (short)ev[i].events);
-        }
-    }
-    if (park->is_served) {
-        park->ready->is_client_gone = park->passenger.seen.is_client_gone;
-    }
-    rp_park_note_time(&park->wait, park->ready);
-    forget_backend(park);
-}
-
 void rp_park_forget(rp_park_t *park)
 {
     if (park) {
         park->how = NULL;
-        forget_backend(park);
+        rp_park_unwatch_backend(park);
     }
 }
 
@@ -451,7 +273,7 @@ static rp_park_t *make_park(conn_rec *c)
     park->state = OUTSIDE;
     apr_atomic_inc32(&connections);
     apr_pool_pre_cleanup_register(c->pool, park, restore_before_cleanup);
-    apr_pool_cleanup_register(c->pool, park, close_descriptors, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(c->pool, park, rp_park_close_set, apr_pool_cleanup_null);
     ap_set_module_config(c->conn_config, &revproxy_module, park);
     return park;
 }
@@ -528,11 +350,11 @@ static bool rest(rp_park_t *park)
 {
     apr_time_t end = get_rest_end(park);
 
-    if (end <= apr_time_now() || !is_idle(park->c) || is_stopping() || !has_descriptors(park)) {
+    if (end <= apr_time_now() || !is_idle(park->c) || is_stopping() || !rp_park_has_set(park)) {
         return false;
     }
     park->wait = (rp_wait_t){.backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .until_stop = true, .deadline = end};
-    if (!watch_client(park)) {
+    if (!rp_park_watch_client(park)) {
         return false;
     }
     hand_to_mpm(park, RESTING);
@@ -568,7 +390,7 @@ static int go_on(rp_park_t *park)
         park->c->cs->state = CONN_STATE_LINGER;
         return OK;
     }
-    collect_events(park);
+    rp_park_collect(park);
     park->how->is_slow = apr_time_now() - park->since > park->how->park_after;
     (void)park->how->resume(park->how->ctx);
     return leave_thread(park, OK);
@@ -679,7 +501,7 @@ static void end_wait(rp_park_t *park)
     take_back(park);
     park->state = OUTSIDE;
     if (park->how) {
-        collect_events(park);
+        rp_park_collect(park);
         park->ready->is_late = true;
         (void)park->how->resume(park->how->ctx);
         park->c->cs->state = closing;
