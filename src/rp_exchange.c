@@ -61,8 +61,7 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
  * a FIN. This long, the second kind may still be answered. */
 #define HALF_CLOSE_GRACE apr_time_from_msec(50)
 
-/* While nothing more is expected from the client, its end of stream says that it left
- * (RevProxyClientAbort). */
+/* While nothing is read from the client, its end of stream says that it left (RevProxyClientAbort). */
 static void watch_for_leaving(rp_exchange_t *x)
 {
     if (x->step == RP_STEP_TUNNEL || x->client.fd < 0) {
@@ -70,7 +69,7 @@ static void watch_for_leaving(rp_exchange_t *x)
     }
     /* Its reset is noticed in any case. */
     x->wait.client_fd = x->client.fd;
-    if (!x->up.is_read || x->client_half_closed || rp_conf_get_dir(x->r)->client_abort == RP_OFF) {
+    if ((x->wait.client_events & POLLIN) || x->client_half_closed || rp_conf_get_dir(x->r)->client_abort == RP_OFF) {
         return;
     }
     if (!x->leaving_at) {

@@ -76,7 +76,7 @@ const char *rp_exchange_get_phase(const rp_exchange_t *x);
 /* Before anything else: a WebSocket that comes as an HTTP/2 stream. */
 void rp_exchange_admit_stream(request_rec *r);
 /* Decide whether the backend is asked to switch protocols: x->upgrade. RP_E_NONE, or why the request
- * must be refused (RP_E_UPGRADE_REQUIRED, RP_E_TUNNEL_MAX). */
+ * must be refused (RP_E_UPGRADE_REQUIRED, RP_E_TUNNEL_MAX, RP_E_TUNNEL_MEMBER_MAX). */
 rp_err_t rp_exchange_choose_upgrade(rp_exchange_t *x);
 /* A final head has come and was adopted: there will be no tunnel. */
 void rp_exchange_decline_upgrade(rp_exchange_t *x);

@@ -88,7 +88,7 @@ static bool needs_upgrade(const rp_exchange_t *x)
     return x->target->scheme[0] == 'w' && rp_conf_get_dir(x->r)->ws_fallback == RP_OFF;
 }
 
-static bool take_place(rp_exchange_t *x)
+static rp_err_t take_place(rp_exchange_t *x)
 {
     const rp_backend_t *b = x->target->backend;
     /* Backends made at run time are counted together, as their route's. */
@@ -100,6 +100,8 @@ static bool take_place(rp_exchange_t *x)
 
 rp_err_t rp_exchange_choose_upgrade(rp_exchange_t *x)
 {
+    rp_err_t err;
+
     x->upgrade = choose_protocol(x);
     if (!x->upgrade) {
         if (!needs_upgrade(x)) {
@@ -109,10 +111,12 @@ rp_err_t rp_exchange_choose_upgrade(rp_exchange_t *x)
         apr_table_setn(x->r->err_headers_out, "Connection", "Upgrade");
         return RP_E_UPGRADE_REQUIRED;
     }
-    if (!take_place(x)) {
+    err = take_place(x);
+    if (err != RP_E_NONE) {
         apr_table_setn(x->r->err_headers_out, "Retry-After", RETRY_AFTER_SECONDS);
-        return RP_E_TUNNEL_MAX;
+        return err;
     }
+    apr_table_unset(x->r->err_headers_out, "Retry-After");
     rp_client_drop_head(&x->client);
     return RP_E_NONE;
 }

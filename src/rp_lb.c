@@ -216,7 +216,7 @@ bool rp_lb_is_refused(rp_lb_t *lb, int status)
 /* A failure to reach it; not that we ourselves lack something. */
 static bool is_unreachable(rp_err_t err)
 {
-    return rp_err_get(err)->flags & RP_ERR_UNSENT && err != RP_E_RESOURCE;
+    return rp_err_get(err)->flags & RP_ERR_UNSENT && err != RP_E_RESOURCE && err != RP_E_TUNNEL_MEMBER_MAX;
 }
 
 static void note_tried(rp_lb_t *lb, rp_err_t err)

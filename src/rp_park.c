@@ -108,7 +108,7 @@ rp_park_result_t rp_park_wait(rp_parking_t *how, const rp_wait_t *wait, rp_ready
         wait_in_thread(wait, ready, longest);
         return RP_PARK_READY;
     }
-    if (!how->serve) {
+    if (!how->serve || how->is_unserved) {
         wait_a_little(how, wait, ready, longest);
     }
     if (is_settled(ready)) {

@@ -76,6 +76,7 @@ typedef struct rp_parking_t {
     rp_park_resume_fn *resume;
     rp_park_serve_fn *serve;       /* while parked, call this where it is ready; NULL: resume */
     void *ctx;                     /* of both */
+    bool is_unserved;              /* kept up by rp_park_wait: nobody could serve it, so it waits as others do */
 } rp_parking_t;
 
 /* post_config hook: can this MPM park? */

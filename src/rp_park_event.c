@@ -161,7 +161,7 @@ bool rp_park_put_aside(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *rea
         return false;
     }
     park->wait = *wait;
-    park->is_served = how->serve != NULL;
+    park->is_served = how->serve && !how->is_unserved;
     if (park->is_served) {
         rp_park_unwatch_client(park);
     }
@@ -181,6 +181,9 @@ static void leave_ferry(rp_park_t *park)
 {
     if (park->is_served) {
         rp_ferry_leave(&park->passenger);
+        if (park->passenger.is_refused && park->how) {
+            park->how->is_unserved = true;
+        }
         /* It may have been set to wake it. */
         park->timer_at = 0;
     }
@@ -199,8 +202,6 @@ static void board_ferry(rp_park_t *park)
         .slot = -1,
     };
     if (!rp_ferry_board(&park->passenger)) {
-        park->how->serve = NULL;
-        park->timer_at = 0;
         rp_park_wake(park);
     }
 }

@@ -159,7 +159,8 @@ static void serve(rp_passenger_t *p)
         }
         p->goes_again = !p->goes_again;
     }
-    if (served == RP_SERVED_OVER || (served == RP_SERVED_WAITS && !watch_both(p))) {
+    p->is_refused = served == RP_SERVED_WAITS && !watch_both(p);
+    if (served == RP_SERVED_OVER || p->is_refused) {
         hand_back(p);
     }
 }
@@ -327,6 +328,7 @@ bool rp_ferry_board(rp_passenger_t *p)
         put_ashore(p);
         is_aboard = false;
     }
+    p->is_refused = !is_aboard;
     pthread_mutex_unlock(&ferry_lock);
     return is_aboard;
 }

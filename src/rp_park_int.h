@@ -55,6 +55,7 @@ typedef struct rp_passenger_t {
     int slot;
     short client_events, backend_events; /* registered; -1: not */
     bool goes_again;
+    bool is_refused;     /* its descriptors could not be watched, or there is no ferry */
     TAILQ_ENTRY(rp_passenger_t) link;
 } rp_passenger_t;
 

@@ -497,19 +497,19 @@ void rp_tunnel_say_goodbye(rp_tunnel_t *t)
 
 /* ---- how many there are ---- */
 
-bool rp_tunnel_take_place(rp_tunnel_place_t *place, int server_max, int backend, int backend_max)
+rp_err_t rp_tunnel_take_place(rp_tunnel_place_t *place, int server_max, int backend, int backend_max)
 {
     rp_tunnel_leave_place(place);
     if (!rp_shm_enter_tunnel(RP_SHM_ALL_TUNNELS, server_max)) {
-        return false;
+        return RP_E_TUNNEL_MAX;
     }
     if (backend >= 0 && !rp_shm_enter_tunnel(backend, backend_max)) {
         rp_shm_leave_tunnel(RP_SHM_ALL_TUNNELS);
-        return false;
+        return RP_E_TUNNEL_MEMBER_MAX;
     }
     place->backend = backend;
     place->is_taken = true;
-    return true;
+    return RP_E_NONE;
 }
 
 void rp_tunnel_leave_place(rp_tunnel_place_t *place)

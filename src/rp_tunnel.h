@@ -85,9 +85,9 @@ typedef struct rp_tunnel_place_t {
     int backend; /* id, -1: none that is counted */
 } rp_tunnel_place_t;
 
-/* Take a place for a tunnel that is asked for. false: server_max or backend_max (0: no limit) tunnels
- * are there already, in all children (rp_shm_enter_tunnel). backend: its id, or -1. */
-bool rp_tunnel_take_place(rp_tunnel_place_t *place, int server_max, int backend, int backend_max);
+/* Take a place for a tunnel that is asked for. RP_E_TUNNEL_MAX, RP_E_TUNNEL_MEMBER_MAX: server_max, backend_max
+ * (0: no limit) tunnels are there already, in all children (rp_shm_enter_tunnel). backend: its id, or -1. */
+rp_err_t rp_tunnel_take_place(rp_tunnel_place_t *place, int server_max, int backend, int backend_max);
 /* Give it back; does nothing where none is taken. */
 void rp_tunnel_leave_place(rp_tunnel_place_t *place);
 /* Tunnels in this child, those asked for included. */

@@ -38,6 +38,11 @@ my $t = RevProxy->new(
     ProxyPass /long/   http://127.0.0.1:%%PORT:app%%/ timeout=60
     ProxyPass /flood/  http://127.0.0.1:%%PORT:flood%%/ timeout=60
     ProxyPass /few/    http://127.0.0.1:%%PORT:app%%/few/ tunnelmax=2
+    <Proxy balancer://pool>
+        BalancerMember http://127.0.0.1:%%PORT:app%%/m1 tunnelmax=1
+        BalancerMember http://127.0.0.1:%%PORT:app%%/m2 tunnelmax=1
+    </Proxy>
+    ProxyPass /pool/   balancer://pool/
     <Location /apart/>
         ProxyPass http://127.0.0.1:%%PORT:app%%/ timeout=60
         RevProxyTunnelIdle 700ms
@@ -102,13 +107,23 @@ sub lasted {
         my ($k, $r) = $WS->ask($t, '/few/x', read_body => 1);
         is $r->status, 503, 'tunnelmax: the third is refused';
         like $r->header('Retry-After'), qr/^\d+\z/, 'with Retry-After';
-        $t->claim_fault('RP0704', route => '/few/', phase => 'choosing a backend', count => 1);
+        $t->claim_fault('RP0708', route => '/few/', phase => 'choosing a backend', count => 1);
         is $t->get('/few/x')->status, 200, 'other requests are not concerned';
         my $other = eval { $WS->open($t, '/long/x') };
         ok $other, 'nor other routes to the same backend';
         (pop @ws)->http->close;
     }
     ok soon(sub { eval { $WS->open($t, '/few/x') } }), 'a place that was left can be taken';
+}
+
+{
+    my @ws = map { $WS->open($t, '/pool/x') } 1 .. 2;
+    ok $_, 'a pool: a member with room takes it' for @ws;
+    my ($k, $r) = $WS->ask($t, '/pool/x', read_body => 1);
+    is $r->status, 503, 'until none has';
+    like $r->header('Retry-After'), qr/^\d+\z/, 'with Retry-After';
+    is $t->get('/pool/x')->status, 200, 'and no member is in error for that';
+    $t->claim_fault('RP0708', route => '/pool/', phase => 'choosing a backend');
 }
 
 # --- back-pressure ---

@@ -47,6 +47,7 @@ my $t = RevProxy->new(
     </IfModule>
     ProxyPass /app/ %%URL:app%%/ timeout=10
     ProxyPass /off/ %%URL:app%%/ timeout=10
+    ProxyPass /one/ %%URL:app%%/one/ timeout=10 max=1 acquire=8000
     <Location /off/>
         RevProxyClientAbort Off
     </Location>
@@ -121,6 +122,21 @@ my @timed = map { [split] } split /\n/, RevProxy::slurp($t->dir . '/logs/timed.l
 is scalar(grep { $_->[0] eq '/app/hang' && $_->[1] !~ /^(?:499|400)$/ } @timed), 0, 'access log: 499 (400 inside the request body)';
 is scalar(grep { $_->[0] eq '/app/body' && $_->[1] != 200 } @timed), 0, 'access log: the status that was sent, where one was';
 is scalar(grep { $_->[0] =~ m{/app/(?:hang|body)} && $_->[2] > 150 + 1000 * $NOTICED + 250 * $SLOW } @timed), 0, 'access log: ended then';
+
+# Nor does it matter that its upload is not complete, where nobody reads it meanwhile.
+if (mpm() ne 'prefork') {
+    $app->forget;
+    my $first = get_of('/one/hang')->();
+    $app->wait_requests(1);
+    my $k = $t->connect;
+    $k->send("POST /one/waits HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" . 'x' x 50000);
+    sleep 0.15;
+    $k->close;
+    my ($until, $ms) = (time + 4 * $SLOW);
+    sleep 0.02 while !(($ms) = RevProxy::slurp($t->dir . '/logs/timed.log') =~ m{^/one/waits \d+ (\d+)}m) && time < $until;
+    ok $ms && $ms <= 150 + 1000 * $NOTICED + 250 * $SLOW, 'in an upload that waits for a free connection, FIN: ' . ($ms // 'not') . ' ms';
+    $first->close;
+}
 
 # --- half-close ---
 
