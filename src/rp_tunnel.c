@@ -395,9 +395,11 @@ bool rp_tunnel_is_bare(const rp_tunnel_t *t)
 
 /* In bytes; 0 would mean all. */
 #define KEEP_NOTHING 1
+/* A buffer of each size that is read into. Where nothing is kept, each message costs two system calls. */
+#define KEEP_BUFFERS (8192 + 40960)
 
 /* A connection's allocator keeps what is freed, up to so much, for the next request. A tunnel has none, and
- * its idle time is long: it keeps nothing. */
+ * its idle time is long: of its handshake it keeps nothing. */
 static void set_kept_memory(const rp_tunnel_t *t, apr_size_t most)
 {
     const conn_rec *c = t->client->r->connection;
@@ -466,6 +468,7 @@ rp_tunnel_t *rp_tunnel_start(rp_client_t *client, rp_conn_t *conn, rp_down_t *do
     if (!write_down(t, true)) {
         (void)fail(t, RP_E_TUNNEL_CLIENT, 0);
     }
+    set_kept_memory(t, KEEP_BUFFERS);
     return t;
 }
 

@@ -27,7 +27,7 @@ my $flood = RevProxy::Backend->new(name => 'flood', handler => sub {
 my $threads = 8;
 my $t = RevProxy->new(
     backends => { app => $app, flood => $flood },
-    modules  => ['status'],
+    modules  => [qw(status slotmem_shm)],
     threads  => $threads,
     timeout  => 2,
     config   => <<'EOT');

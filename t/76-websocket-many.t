@@ -54,7 +54,8 @@ cmp_ok $s->{RevProxyParked}, '>=', $N, 'all are parked';
 is of_child('Threads'), $threads, "on the $THREADS threads that were there";
 my $each = (of_child('VmRSS') - $kb) / $N;
 diag sprintf '%.1f KB of the child and %.2f descriptors each', $each, (descriptors() - $fds) / $N;
-cmp_ok $each, '<=', 28, 'memory of each' if $SLOW == 1;
+# 24.5 KB in the bench's server, without the modules that tests load (t/bench/tunnels --rows idle).
+cmp_ok $each, '<=', 30, 'memory of each' if $SLOW == 1;
 is $t->get('/server-status?auto')->status, 200, 'other requests are served';
 is scalar(<$out>), "echo $N\n", 'and every one echoes';
 is of_child('Threads'), $threads, 'still no thread more';

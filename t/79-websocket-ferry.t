@@ -59,6 +59,18 @@ is length $open[0]->said(20), 2_000_000, 'and carry much';
 $_->close for @held;
 $t->allow(qr/RP0501|AH00484/);
 
+# Memory that is taken from the system for a message and given back shows in page faults.
+if (!$ENV{RP_SAN}) {
+    my $faults = sub { my ($pid) = $t->children; return (split ' ', RevProxy::slurp("/proc/$pid/stat") =~ s/^.*\) //r)[7] };
+    my $before = $faults->();
+    for my $turn (1 .. 50) {
+        $_->text("turn $turn") for @open;
+        $_->said(5 * $SLOW) for @open;
+    }
+    my $each = ($faults->() - $before) / (50 * @open);
+    cmp_ok $each, '<', 0.5, sprintf 'a message costs no memory of its own (%.2f page faults)', $each;
+}
+
 # --- what ends them ---
 
 my $short = $WS->open($t, '/ws/short');
