@@ -3,17 +3,32 @@
 #include <string.h>
 
 #include "apr_strings.h"
+#include "http_config.h"
 #include "http_core.h"
 #include "http_protocol.h"
 
 #include "rp_h1.h"
+
+/* mod_remoteip marks connections that begin with a header of the PROXY protocol, and looks at no field there. */
+static bool has_proxy_protocol(const conn_rec *c)
+{
+    const module *remoteip = ap_find_linked_module("mod_remoteip.c");
+
+    return remoteip && ap_get_module_config(c->conn_config, remoteip) != NULL;
+}
+
+/* Who has written the fields. A balancer that speaks the PROXY protocol passes on what the client has sent. */
+static const char *get_sender(const request_rec *r)
+{
+    return has_proxy_protocol(r->connection) ? r->useragent_ip : r->connection->client_ip;
+}
 
 bool rp_forwarded_keeps(const request_rec *r, const rp_forwarded_t *conf)
 {
     if (conf->mode != RP_FORWARDED_AUTO) {
         return conf->mode == RP_FORWARDED_APPEND;
     }
-    return strcmp(r->useragent_ip, r->connection->client_ip) != 0;
+    return strcmp(r->useragent_ip, r->connection->client_ip) != 0 && !has_proxy_protocol(r->connection);
 }
 
 const char *rp_forwarded_get_proto(request_rec *r, const char *theirs)
@@ -89,7 +104,7 @@ const char *rp_forwarded_format(request_rec *r, const rp_forwarded_t *conf, cons
 {
     bool is_appended = theirs && *theirs && is_balanced(theirs);
     /* Behind elements of a proxy stands that proxy, else the client that it speaks for. */
-    const char *ip = is_appended ? r->connection->client_ip : r->useragent_ip;
+    const char *ip = is_appended ? get_sender(r) : r->useragent_ip;
     const char *client = conf->client ? conf->client : format_node(r->pool, ip, 0);
 
     return apr_pstrcat(r->pool, is_appended ? theirs : "", is_appended ? ", " : "", "for=", client,

@@ -14,7 +14,7 @@
 /* --- rp_reqhead_forwarded.c: RevProxyForwarded. Whole values of the fields. --- */
 
 /* May what the client said in these fields be kept? As RevProxyForwarded says, else only where
- * mod_remoteip has found that the client is a proxy that may speak for others. */
+ * mod_remoteip has found, by a field of it, that the client is a proxy that may speak for others. */
 bool rp_forwarded_keeps(const request_rec *r, const rp_forwarded_t *conf);
 
 /* theirs: the field as it came, all lines as one, where it is to be kept; or NULL. */

@@ -7,6 +7,7 @@ use lib 't/lib';
 use Test::More;
 use IO::Socket::IP;
 use RevProxy;
+use RevProxy::Regress;
 
 plan skip_all => 'mod_proxy has no such directive' if front() eq 'mod_proxy';
 
@@ -166,6 +167,47 @@ is_deeply got(), [ 'for=9.9.9.9;host=www.test;proto=http', 'http', $behind->port
 $behind->get('/x', headers => [ Host => 'www.test', 'X-Forwarded-Proto' => 'https' ]);
 is_deeply got(), [ 'for=127.0.0.1;host=www.test;proto=http', 'http', $behind->port ], 'one that speaks for nobody is a client';
 
+# --- behind a balancer of TCP that speaks the PROXY protocol: fields are the client's ---
+
+my $tcp = RevProxy->new(
+    backends => { app => $app },
+    modules  => [ 'remoteip', mpm eq 'prefork' ? () : 'http2' ],
+    config   => (mpm eq 'prefork' ? '' : "Protocols h2c http/1.1\n") . <<'EOT');
+    Listen 127.0.0.1:%%PORT:tcp%%
+    RemoteIPHeader X-Forwarded-For
+    RemoteIPInternalProxy 127.0.0.1
+    RevProxyForwarded proto port forwarded
+    ProxyPass /append/ %%URL:app%%/
+    <Location /append/>
+        RevProxyForwarded forwarded append
+    </Location>
+    ProxyPass / %%URL:app%%/
+    <VirtualHost 127.0.0.1:%%PORT:tcp%%>
+        RemoteIPProxyProtocol On
+    </VirtualHost>
+EOT
+my $inside = $tcp->port_of('tcp');
+my $honest = [ 'for=9.9.9.9;host=www.test;proto=http', 'http', $inside ];
+my $forged = "Host: www.test\r\nX-Forwarded-For: 8.8.8.8\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nForwarded: for=8.8.8.8;proto=https\r\n";
+my $proxied = "PROXY TCP4 9.9.9.9 127.0.0.1 4711 $inside\r\n";
+$tcp->raw("${proxied}GET /x HTTP/1.1\r\n$forged\r\n", to => 'tcp');
+is_deeply got(), $honest, 'the PROXY protocol: the client that it names is no proxy';
+$tcp->raw("${proxied}GET /append/x HTTP/1.1\r\n$forged\r\n", to => 'tcp');
+is got()->[0], 'for=8.8.8.8;proto=https, for=9.9.9.9;host=www.test;proto=http', 'append: behind what it sent stands that client';
+SKIP: {
+    skip 'httpd has no HTTP/2 under prefork', 1 if mpm eq 'prefork';
+    my @fields = (':method' => 'GET', ':scheme' => 'http', ':path' => '/x', ':authority' => 'www.test',
+        map { my ($name, $value) = split /: /; (lc $name => $value) } grep { !/^Host/ } split /\r\n/, $forged);
+    my $block = join '', map { "\0" . RevProxy::Regress::h2_string($fields[2 * $_]) . RevProxy::Regress::h2_string($fields[2 * $_ + 1]) } 0 .. $#fields / 2;
+    my $k = $tcp->connect(to => 'tcp');
+    $k->send("${proxied}PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . RevProxy::Regress::h2_frame(4, 0, 0, '') . RevProxy::Regress::h2_frame(1, 5, 1, $block));
+    is RevProxy::Regress::h2_outcome($k, time + 5 * $RevProxy::SLOW), 200, '... over HTTP/2: an answer';
+    $k->close;
+    is_deeply got(), $honest, '... the same';
+}
+$tcp->get('/x', @front);
+is_deeply got(), [ 'for=9.9.9.9;proto=https, for=127.0.0.1;host=www.test;proto=http', 'https', 443 ], 'beside it, without that protocol: a proxy is trusted';
+
 $t->allow(qr/AH01906|AH01909/);
-$_->finish for $t, $behind;
+$_->finish for $t, $behind, $tcp;
 done_testing;
