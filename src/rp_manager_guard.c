@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "apr_uri.h"
+#include "http_vhost.h"
 
 #include "rp_err.h"
 
@@ -22,6 +23,19 @@ static bool is_known_port(const apr_uri_t *url, const request_rec *r)
     return port == apr_uri_port_of_scheme(url->scheme) || port == ap_get_server_port(r);
 }
 
+static bool is_address(const char *host)
+{
+    return strchr(host, ':') || host[strspn(host, "0123456789.")] == '\0';
+}
+
+/* Is the name one that the operator chose, or one that nobody can make lead here? With UseCanonicalName Off the name
+ * of the server is what Host says, and that may be any domain whose owner lets it lead to our address for a moment
+ * (DNS rebinding): to the browser its pages are then of our origin. */
+static bool is_known_name(request_rec *r, const char *host)
+{
+    return is_address(host) || !ap_cstr_casecmp(host, "localhost") || ap_matches_request_vhost(r, host, r->server->port);
+}
+
 /* Is this URL one of this server? with_port: of its port, too. */
 static bool is_own(request_rec *r, const char *text, bool with_port)
 {
@@ -30,7 +44,8 @@ static bool is_own(request_rec *r, const char *text, bool with_port)
     if (apr_uri_parse(r->pool, text, &url) != APR_SUCCESS || !url.hostname || !url.scheme) {
         return false;
     }
-    return !ap_cstr_casecmp(url.hostname, ap_get_server_name(r)) && (!with_port || is_known_port(&url, r));
+    return !ap_cstr_casecmp(url.hostname, ap_get_server_name(r)) && is_known_name(r, url.hostname) &&
+           (!with_port || is_known_port(&url, r));
 }
 
 /* Browsers say where a form was sent from. Sec-Fetch-Site cannot be forged by a page, Origin neither; Referer is
@@ -83,9 +98,9 @@ static bool refuse(rp_manager_t *m, const char *why, const char *text)
 bool rp_manager_may_change(rp_manager_t *m)
 {
     if (!is_same_origin(m->r)) {
-        return refuse(m, "it does not come from a page of this server (Origin, Referer)",
+        return refuse(m, "it does not come from a page of this server (Origin, Referer; names are ServerName and ServerAlias)",
                       "Nothing was changed: the request does not come from a page of this server. A script has to send "
-                      "Referer or Origin with this server's name.");
+                      "Referer or Origin with this server's name: its address, localhost, ServerName or a ServerAlias.");
     }
     if (m->group->opt.nonce && !*m->group->opt.nonce) {
         return refuse(m, "nonce=None", "Nothing was changed: nonce=None in the configuration forbids it.");

@@ -26,6 +26,11 @@ ProxyPass "/h<b>/" balancer://h/
     SetHandler balancer-manager
 </LocationMatch>
 ServerSignature On
+Listen 127.0.0.1:%%PORT:named%%
+<VirtualHost 127.0.0.1:%%PORT:named%%>
+    ServerName www.test
+    ServerAlias *.alias.test
+</VirtualHost>
 EOT
 $t->allow(qr/RP0902/);
 
@@ -140,6 +145,21 @@ is "$b->{status}/$b->{loadfactor}", 'Init Ok /1.05', '... and figures are number
 my $long = 'http://x/' . 'y' x 600;
 is json_change(b_nwrkr => $long, b_wyes => 1)->status, 400, 'a URL of 600 bytes: 400';
 is $t->request(method => 'HEAD', path => '/manager')->status, 200, 'HEAD';
+
+# --- DNS rebinding: a page of any name may be made to lead here, and is then of the origin that Host says --------------
+
+my $set = 10;
+for my $case ([ 'evil.test', 403 ], [ '127.0.0.1.evil.test', 403 ], [ 'localhost.evil.test', 403 ], [ 'WWW.test', 200 ], [ 'x.alias.test', 200 ], [ 'localhost', 200 ],
+    [ '127.0.0.1', 200 ], [ '10.1.2.3', 200 ], [ '[::1]', 200 ]) {
+    my ($host, $wanted) = @$case;
+    my $here = "$host:" . $t->port_of('named');
+    for my $from ([ Origin => "http://$here", 'Sec-Fetch-Site' => 'same-origin' ], [ Referer => "http://$here/balancer-manager" ]) {
+        $set++;
+        is $t->request(method => 'POST', to => 'named', path => '/balancer-manager?format=json', headers => [ Host => $here, @$from ],
+            body => "b=h&nonce=$nonce&w=$url{a}&w_ls=$set")->status, $wanted, "$from->[0] and Host $host: $wanted";
+        is members($t, 'h')->{ $url{a} }{Set} eq $set, $wanted == 200, '... and ' . ($wanted == 200 ? 'changed' : 'not changed');
+    }
+}
 $t->allow(qr{\[(?:manager|group-unused|sticky-route)\]});
 $t->finish;
 done_testing;
