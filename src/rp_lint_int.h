@@ -112,6 +112,13 @@ bool rp_lint_is_named(const ap_directive_t *d, const char *name);
 /* What the checks of later routes have to know of lint->route. */
 void rp_lint_note_route(rp_lint_t *lint);
 
+/* ---- rp_lint_rewrite.c ---- */
+
+/* A RewriteRule with [P]? */
+bool rp_lint_is_proxying(const rp_lint_t *lint, const ap_directive_t *d);
+/* Does it stand in the main server or a virtual host itself, in no section there? */
+bool rp_lint_is_in_server(const ap_directive_t *d);
+
 /* ---- rp_lint_reverse.c ---- */
 
 /* Index the ProxyPassReverse lines and the targets of lint->s. */

@@ -27,15 +27,15 @@ static const char *get_flags(const rp_lint_t *lint, const ap_directive_t *rule)
     return rp_lint_get_word(lint->p, rule, 2);
 }
 
-static bool is_proxying(const rp_lint_t *lint, const ap_directive_t *rule)
+bool rp_lint_is_proxying(const rp_lint_t *lint, const ap_directive_t *rule)
 {
     const char *flags = get_flags(lint, rule);
 
     return is_rule(rule) && (has_flag(flags, "P") || has_flag(flags, "proxy"));
 }
 
-/* In a server, where paths begin with a slash; in sections for directories they do not. */
-static bool is_in_server(const ap_directive_t *d)
+/* Paths begin with a slash there; in sections for directories they do not. */
+bool rp_lint_is_in_server(const ap_directive_t *d)
 {
     return !d->parent || rp_lint_is_named(d->parent, "<VirtualHost");
 }
@@ -49,7 +49,7 @@ static void check_rewrite_off(rp_lint_t *lint)
 {
     const ap_directive_t *d;
 
-    if (!is_proxying(lint, lint->d) || !is_in_server(lint->d)) {
+    if (!rp_lint_is_proxying(lint, lint->d) || !rp_lint_is_in_server(lint->d)) {
         return;
     }
     for (d = get_first_sibling(lint->d); d; d = d->next) {
@@ -65,7 +65,7 @@ static void check_rewrite_host(rp_lint_t *lint)
 {
     const char *target, *host, *variable;
 
-    if (!is_proxying(lint, lint->d)) {
+    if (!rp_lint_is_proxying(lint, lint->d)) {
         return;
     }
     target = rp_lint_get_word(lint->p, lint->d, 1);
@@ -74,7 +74,7 @@ static void check_rewrite_host(rp_lint_t *lint)
     if (!variable || variable >= rp_lint_find_path(target) || !apr_isdigit(variable[1]) || strchr(":/", variable[-1])) {
         return;
     }
-    if (!is_in_server(lint->d) || !rp_lint_is_path_group(rp_lint_get_word(lint->p, lint->d, 0), variable[1])) {
+    if (!rp_lint_is_in_server(lint->d) || !rp_lint_is_path_group(rp_lint_get_word(lint->p, lint->d, 0), variable[1])) {
         rp_lint_say_directive(lint,
                               "what the client sends is appended to the host name, so it can choose the host: put a / "
                               "before $%c",
@@ -110,7 +110,7 @@ static bool has_condition(const ap_directive_t *rule)
 static const ap_directive_t *find_next_rule(const rp_lint_t *lint, const ap_directive_t *d)
 {
     for (d = d->next; d; d = d->next) {
-        if (is_proxying(lint, d)) {
+        if (rp_lint_is_proxying(lint, d)) {
             return d;
         }
     }
@@ -121,7 +121,7 @@ static void check_rewrite_order(rp_lint_t *lint)
 {
     const ap_directive_t *later;
 
-    if (!is_proxying(lint, lint->d) || !takes_all(rp_lint_get_word(lint->p, lint->d, 0)) || has_condition(lint->d)) {
+    if (!rp_lint_is_proxying(lint, lint->d) || !takes_all(rp_lint_get_word(lint->p, lint->d, 0)) || has_condition(lint->d)) {
         return;
     }
     later = find_next_rule(lint, lint->d);
@@ -162,7 +162,7 @@ static void check_ws_redirect(rp_lint_t *lint)
 {
     const char *target;
 
-    if (!is_rule(lint->d) || is_proxying(lint, lint->d)) {
+    if (!is_rule(lint->d) || rp_lint_is_proxying(lint, lint->d)) {
         return;
     }
     target = rp_lint_get_word(lint->p, lint->d, 1);

@@ -29,15 +29,146 @@ static bool is_used(const rp_lint_t *lint)
            apr_hash_get(lint->balancers, "*", APR_HASH_KEY_STRING);
 }
 
+/* ---- is TLS on? ---- */
+
+/* The part of a URL or pattern that every request has: before what the request fills in or may differ in. */
+static const char *get_literal(apr_pool_t *p, const char *url)
+{
+    return apr_pstrmemdup(p, url, strcspn(url, "$%*?["));
+}
+
+/* May this <Proxy> section apply to some request for url? A regular expression may look at what only requests have. */
+static bool may_apply(apr_pool_t *p, const ap_directive_t *section, const char *url)
+{
+    bool is_plain = rp_lint_is_named(section, "<Proxy") || rp_lint_is_named(section, "<RevProxy");
+    const char *pattern;
+
+    if (!is_plain) {
+        return rp_lint_is_named(section, "<ProxyMatch") || rp_lint_is_named(section, "<RevProxyMatch");
+    }
+    pattern = rp_lint_get_word(p, section, 0);
+    pattern = apr_pstrmemdup(p, pattern, strcspn(pattern, ">"));
+    pattern += !ap_cstr_casecmpn(pattern, "proxy:", 6) ? 6 : 0;
+    pattern = get_literal(p, pattern);
+    url = get_literal(p, url);
+    return !ap_cstr_casecmpn(pattern, url, strlen(pattern) < strlen(url) ? strlen(pattern) : strlen(url));
+}
+
+/* Is the directive On at the level of server s? What the server says itself counts more than what the main one says. */
+static bool is_on_in_server(const rp_lint_t *lint, const char *name, const server_rec *s)
+{
+    const apr_array_header_t *list = rp_lint_get_directives(lint, name);
+    bool is_on = false, is_own = false;
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        const ap_directive_t *d = APR_ARRAY_IDX(list, i, const ap_directive_t *);
+        const server_rec *host = rp_lint_get_host(lint, d);
+
+        if (rp_lint_is_in_server(d) && (host == s || (host == lint->main && !is_own))) {
+            is_on = !ap_cstr_casecmp(rp_lint_get_word(lint->p, d, 0), "on");
+            is_own = host == s;
+        }
+    }
+    return is_on;
+}
+
+static bool is_on_in_section(const rp_lint_t *lint, const char *name, const server_rec *s, const char *url)
+{
+    const apr_array_header_t *list = rp_lint_get_directives(lint, name);
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        const ap_directive_t *d = APR_ARRAY_IDX(list, i, const ap_directive_t *);
+        const server_rec *host = rp_lint_get_host(lint, d);
+
+        if (d->parent && (host == s || host == lint->main) && may_apply(lint->p, d->parent, url) &&
+            !ap_cstr_casecmp(rp_lint_get_word(lint->p, d, 0), "on")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May a request of server s for url speak TLS? By mod_ssl or mod_tls. url: NULL if no section applies. */
+static bool has_engine(const rp_lint_t *lint, const server_rec *s, const char *url)
+{
+    static const char *const names[] = {"SSLProxyEngine", "TLSProxyEngine"};
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (is_on_in_server(lint, names[i], s) || (url && is_on_in_section(lint, names[i], s, url))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Do requests of server s reach lint->backend? Virtual hosts have the main server's routes and balancers. */
+static bool is_reached_from(const rp_lint_t *lint, const server_rec *s)
+{
+    const server_rec *owner = lint->backend->server;
+    const rp_server_conf_t *conf = rp_conf_get_server(s);
+
+    if (s == owner || owner->is_virtual) {
+        return s == owner;
+    }
+    return conf->pass_inherit != RP_OFF || (lint->route ? lint->rank < 0 : conf->balancer_inherit != RP_OFF);
+}
+
 static void check_engine(rp_lint_t *lint)
 {
     const rp_backend_t *b = get_tls_backend(lint);
+    const server_rec *s;
+    const char *url;
 
-    if (b && is_used(lint) && !is_said(lint, "SSLProxyEngine", "on", b->server) &&
-        !is_said(lint, "TLSProxyEngine", "on", b->server)) {
-        rp_lint_say_backend(lint, "the target wants TLS and SSLProxyEngine is not on here, so every request "
-                                "fails: load mod_ssl and write SSLProxyEngine On");
+    if (!b || !is_used(lint)) {
+        return;
     }
+    /* Sections for a member are those of its balancer. */
+    url = lint->route ? lint->route->target : lint->group->name;
+    for (s = lint->main; s; s = s->next) {
+        if (is_reached_from(lint, s) && has_engine(lint, s, url)) {
+            return;
+        }
+    }
+    rp_lint_say_backend(lint, "the target wants TLS and SSLProxyEngine is not on here, so every request "
+                              "fails: load mod_ssl and write SSLProxyEngine On");
+}
+
+static const char *get_target(const rp_lint_t *lint)
+{
+    const char *target = "", *url;
+
+    if (rp_lint_is_proxying(lint, lint->d)) {
+        target = rp_lint_get_word(lint->p, lint->d, 1);
+    }
+    else if (rp_lint_is_named(lint->d, "SetHandler")) {
+        target = rp_lint_get_word(lint->p, lint->d, 0);
+        target = !ap_cstr_casecmpn(target, "proxy:", 6) ? target + 6 : "";
+    }
+    url = !ap_cstr_casecmpn(target, "unix:", 5) ? strchr(target, '|') : NULL;
+    return url ? url + 1 : target;
+}
+
+/* A rule or a handler of the main server may serve other hosts, too. Handlers are looked at after <Proxy> sections. */
+static void check_rule(rp_lint_t *lint)
+{
+    const char *url = get_target(lint);
+    bool is_handler = rp_lint_is_named(lint->d, "SetHandler");
+    const server_rec *s;
+
+    if (ap_cstr_casecmpn(url, "https://", 8) && ap_cstr_casecmpn(url, "wss://", 6)) {
+        return;
+    }
+    for (s = lint->main; s; s = s->next) {
+        if ((s == lint->s || !lint->s->is_virtual) && has_engine(lint, s, is_handler ? NULL : url)) {
+            return;
+        }
+    }
+    rp_lint_say_directive(lint, "the target wants TLS and SSLProxyEngine is not on here, so every request fails: load mod_ssl "
+                                "and write SSLProxyEngine On%s",
+                          is_handler ? " in the server itself, <Proxy> sections do not hold for handlers" : "");
 }
 
 /* ---- names in certificates ---- */
@@ -229,6 +360,7 @@ static void check_dir(rp_lint_t *lint)
 
 const rp_lint_check_t rp_lint_tls_checks[] = {
     {"tls-engine", APLOG_ERR, RP_LINT_BACKEND, check_engine},
+    {"tls-rule", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rule},
     {"tls-address", APLOG_INFO, RP_LINT_BACKEND, check_address},
     {"tls-host", APLOG_INFO, RP_LINT_BACKEND, check_host},
     {"tls-unverified", APLOG_INFO, RP_LINT_BACKEND, check_unverified},

@@ -227,6 +227,59 @@ EOT
     SSLProxyEngine On
 </VirtualHost>
 EOT
+    [ 'SSLProxyEngine in a virtual host that does not take the main server\'s routes', { modules => ['ssl'], level => 'error' }, <<'EOT', 1, qr{SSLProxyEngine is not on here.*\[tls-engine\]} ],
+ProxyPass / https://10.0.0.8/
+ProxyPassReverse / https://10.0.0.8/
+<VirtualHost *:8080>
+    ProxyPassInherit Off
+    SSLProxyEngine On
+</VirtualHost>
+EOT
+    [ 'SSLProxyEngine Off in the virtual host', { modules => ['ssl'], level => 'error' }, <<'EOT', 3, qr{SSLProxyEngine is not on here.*\[tls-engine\]} ],
+<VirtualHost *:80>
+    SSLProxyEngine Off
+    ProxyPass / https://10.0.0.8/
+    ProxyPassReverse / https://10.0.0.8/
+</VirtualHost>
+SSLProxyEngine On
+EOT
+    [ 'SSLProxyEngine for another target', { modules => ['ssl'], level => 'error' }, <<'EOT', 4, qr{ProxyPass /a/ https://10\.0\.0\.8/: .*SSLProxyEngine is not on here.*\[tls-engine\]} ],
+<Proxy https://10.0.0.9/>
+    SSLProxyEngine On
+</Proxy>
+ProxyPass /a/ https://10.0.0.8/
+ProxyPassReverse /a/ https://10.0.0.8/
+ProxyPass / https://10.0.0.9/
+ProxyPassReverse / https://10.0.0.9/
+EOT
+    [ 'SSLProxyEngine for the member in place of the balancer', { modules => [qw(ssl slotmem_shm)], level => 'error' }, <<'EOT', 5, qr{BalancerMember https://10\.0\.0\.8: .*SSLProxyEngine is not on here.*\[tls-engine\]} ],
+<Proxy https://10.0.0.8/>
+    SSLProxyEngine On
+</Proxy>
+<Proxy balancer://c>
+    BalancerMember https://10.0.0.8
+</Proxy>
+ProxyPass / balancer://c/
+ProxyPassReverse / balancer://c/
+EOT
+    [ 'a [P] rule with TLS, and no SSLProxyEngine', { modules => [qw(ssl rewrite)] }, <<'EOT', 7, qr{RewriteRule .*the target wants TLS.*write SSLProxyEngine On \[tls-rule\]} ],
+<VirtualHost *:8080>
+    ServerName a.example.com
+    SSLProxyEngine On
+</VirtualHost>
+<VirtualHost *:80>
+    RewriteEngine On
+    RewriteRule ^/(.*)$ https://backend.example.com/$1 [P,L]
+</VirtualHost>
+EOT
+    [ 'a handler with TLS, and no SSLProxyEngine', { modules => ['ssl'] }, <<'EOT', 2, qr{SetHandler .*the target wants TLS.*write SSLProxyEngine On in the server itself.*\[tls-rule\]} ],
+<Location /app>
+    SetHandler "proxy:https://backend.example.com"
+</Location>
+<Proxy https://backend.example.com/>
+    SSLProxyEngine On
+</Proxy>
+EOT
     [ 'SSLProxyVerify without a CA: every request 502', { modules => ['ssl'] }, <<'EOT', 2, qr{no authority is trusted here.*write SSLProxyCACertificateFile.*\[tls-ca\]} ],
 SSLProxyEngine On
 SSLProxyVerify require
@@ -509,6 +562,46 @@ SSLProxyEngine On
 SSLProxyVerify require
 SSLProxyCACertificateFile %%DIR%%/conf/ca.pem
 EOT
+    [ 'SSLProxyEngine where the main server\'s route is used', { modules => ['ssl'] }, <<'EOT' ],
+ProxyPass / https://10.0.0.8/
+ProxyPassReverse / https://10.0.0.8/
+<VirtualHost *:8080>
+    SSLProxyEngine On
+</VirtualHost>
+EOT
+    [ 'SSLProxyEngine in sections that apply', { modules => [qw(ssl slotmem_shm rewrite)] }, <<'EOT' ],
+<Proxy "https://10.0.0.8/app/">
+    SSLProxyEngine On
+</Proxy>
+<Proxy https://10.0.0.9*>
+    SSLProxyEngine On
+</Proxy>
+<ProxyMatch ^https://10\.0\.0\.10/.*\.php$>
+    SSLProxyEngine On
+</ProxyMatch>
+<Proxy balancer://c>
+    BalancerMember https://10.0.0.11
+    SSLProxyEngine On
+</Proxy>
+ProxyPass /8/ https://10.0.0.8/
+ProxyPassReverse /8/ https://10.0.0.8/
+ProxyPass /9/ https://10.0.0.9/app/
+ProxyPassReverse /9/ https://10.0.0.9/app/
+ProxyPass /10/ https://10.0.0.10/
+ProxyPassReverse /10/ https://10.0.0.10/
+ProxyPass /c/ balancer://C/
+ProxyPassReverse /c/ balancer://C/
+RewriteEngine On
+RewriteRule ^/r/(.*)$ https://10.0.0.9/$1 [P]
+EOT
+    [ 'SSLProxyEngine in the server of a handler', { modules => ['ssl'] }, <<'EOT' ],
+<VirtualHost *:8080>
+    SSLProxyEngine On
+    <Location /h/>
+        SetHandler "proxy:https://10.0.0.7/app/"
+    </Location>
+</VirtualHost>
+EOT
     [ 'a member that is another part of this server', { modules => ['slotmem_shm'] }, <<'EOT' ],
 <Proxy balancer://app>
     BalancerMember http://localhost:%%PORT%%/local
@@ -520,7 +613,7 @@ EOT
 for my $case (@sound) {
     my ($name, $opt, $config) = @$case;
     my ($accepted, $said) = RevProxy->configtest(modules => $opt->{modules}, files => $opt->{files} || {}, config => "${config}RevProxyLint -resolve\n");
-    ok $accepted && $said !~ /\[(?:loop|cert-dates)\]/, $name or diag $said;
+    ok $accepted && $said !~ /\[(?:loop|cert-dates|tls-engine|tls-rule)\]/, $name or diag $said;
 }
 
 # As many lines as nobody has: what each of them costs does not grow with their number.
