@@ -65,7 +65,7 @@ only_ours {
 # --- who may go where ---
 {
     my $before = () = $app->requests;
-    is status(ask("$site$_")), 403, "$_ is closed" for '/admin/', '/admin/x', '/.git/config', '/a/.env', '/admin/../admin/x';
+    is status(ask("$site$_")), 403, "$_ is closed" for '/admin', '/admin?x', '/admin/', '/admin/x', '//admin', '/.git/config', '/a/.env', '/admin/../admin/x';
     is scalar(my @now = $app->requests), $before, 'the application does not see that';
     is status(ask('--interface', '127.0.0.2', "$site/admin/x")), 200, 'the right network may';
 }
