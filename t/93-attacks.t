@@ -11,10 +11,12 @@ plan skip_all => 'judges this module; what the stock ones violate is known'    i
 plan skip_all => 'it measures times, which a sanitizer stretches fourfold'     if $RevProxy::SLOW > 3;
 plan skip_all => 'python3 is missing' if qx(python3 -c 'import ssl; print(1)' 2>&1) ne "1\n";
 
-# Each with the reason.
+# What of a case may be violated, and why.
 my %explained = (
-    'o-ho-absolute-two' => 'httpd has put the host of the target in the place of all Host lines before a module sees the request (RFC 9112 3.2.2)',
-    'pa-enc-semicolon' => '%3b is sent as ;, which is what mod_proxy makes of it in the canonical path',
+    # httpd has put the host of the target in the place of all Host lines before a module sees the request (RFC 9112 3.2.2).
+    'o-ho-absolute-two' => qr/^(?:status:400|not-forwarded) -> /,
+    # %3b is sent as ;, which is what mod_proxy makes of it in the canonical path.
+    'pa-enc-semicolon' => qr/^backend-path-in:/,
 );
 my $DIR = "$RevProxy::TOP/t/attacks";
 
@@ -73,16 +75,20 @@ sub begin {
 }
 
 # "FAIL id [group] word -> what was seen | should word -> ..."
+sub violations { my ($id, $words) = @_; return map { [ $id, $_ ] } split / \| /, $words }
+
 sub judge {
     my ($name, $output) = @_;
     my ($violated, $soft) = $output =~ /^\w+: (\d+) violations of must, (\d+) of should$/m;
     ok defined $violated, "$name: the runner came to its end" or return diag $output;
     my ($cases) = $output =~ /^\w+: (\d+) cases, /m;
     cmp_ok $cases, '>=', 300, "$name: $cases cases";
-    my @failed = grep { !$explained{$_->[0]} } map { /^FAIL (\S+) (.*)/ ? [ $1, $2 ] : () } split /\n/, $output;
-    is scalar(map { grep { !/^should / } split / \| /, $_->[1] =~ s/^\[[^\]]*\] //r } @failed), 0, "$name: no must is violated";
-    is scalar(@failed), 0, "$name: and no should";
-    diag "$name: $_->[0] $_->[1]" for @failed;
+    my @failed = map { /^FAIL (\S+) \[[^\]]*\] (.*)/ ? violations($1, $2) : () } split /\n/, $output;
+    my @excused = grep { $explained{ $_->[0] } && $_->[1] =~ $explained{ $_->[0] } } @failed;
+    is $violated, scalar(@excused), "$name: no must is violated but as explained";
+    is $soft, 0, "$name: and no should";
+    is scalar(@failed), $violated + $soft, '... as the list says, too';
+    for my $v (@failed) { diag "$name: @$v" if !grep { $_ == $v } @excused }
     note $_ for grep {/^UNSTABLE/} split /\n/, $output;
     return;
 }
