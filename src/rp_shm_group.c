@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ap_provider.h"
+#include "apr_general.h"
 #include "apr_strings.h"
 #include "apr_uuid.h"
 
@@ -112,18 +113,26 @@ static void adopt(rp_shm_group_slot_t *slot, const rp_shm_group_slot_t *old, boo
     }
 }
 
-/* One that nobody can guess, for a group that names none. */
-static void need_nonce(rp_shm_group_slot_t *slot, const rp_group_t *group)
+/* One that nobody can guess, for a group that names none: a UUID of version 4 (RFC 9562 5.4), as scripts know it. Not
+ * apr_uuid_get, which may count or take the time, as APR was built. */
+static apr_status_t need_nonce(rp_shm_group_slot_t *slot, const rp_group_t *group)
 {
     char text[RP_SHM_TEXT] = "";
     apr_uuid_t uuid;
+    apr_status_t rv;
 
     rp_shm_read_words(&slot->text[RP_SHM_NONCE], text);
-    if (!group->opt.nonce && !*text) {
-        apr_uuid_get(&uuid);
+    if (group->opt.nonce || *text) {
+        return APR_SUCCESS;
+    }
+    rv = apr_generate_random_bytes(uuid.data, sizeof(uuid.data));
+    if (rv == APR_SUCCESS) {
+        uuid.data[6] = (unsigned char)((uuid.data[6] & 0x0f) | 0x40);
+        uuid.data[8] = (unsigned char)((uuid.data[8] & 0x3f) | 0x80);
         apr_uuid_format(text, &uuid);
         rp_shm_write_words(&slot->text[RP_SHM_NONCE], text);
     }
+    return rv;
 }
 
 static const rp_shm_group_slot_t *find_kept(const rp_shm_group_slot_t *kept, unsigned n, const apr_uint64_t key[2])
@@ -163,7 +172,10 @@ apr_status_t rp_shm_make_groups(const rp_shm_setup_t *setup)
         if (old && (!setup->is_start || rp_shm_is_persistent(group->server))) {
             adopt(slots[i], old, setup->is_start);
         }
-        need_nonce(slots[i], group);
+        rv = need_nonce(slots[i], group);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
         slots[i]->magic = RP_SHM_MAGIC;
     }
     rp_shm_keep_at_end(setup, RP_SHM_KEPT_GROUPS, (const void *const *)slots, sizeof(**slots), n);

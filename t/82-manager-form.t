@@ -46,6 +46,7 @@ is_deeply [ map { s/&amp;/&/gr =~ s/nonce=[0-9a-f-]{36}/nonce=N/r } $page->body 
     '/balancer-manager?b=two-x&nonce=N', "/balancer-manager?b=two-x&w=$url{c}/p&nonce=N",
     '/balancer-manager?b=none&nonce=', "/balancer-manager?b=none&w=$url{c}&nonce=", '/balancer-manager?b=dyn&nonce=of-the-file',
 ], '... its links, with names and nonces';
+only_ours { like nonce($t, 'one'), qr/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, '... the nonce is random (version 4)' } 'it depends on how APR was built';
 is_deeply settings($t, 'one'), {
     MaxMembers => '4 [2 Used]', StickySession => 'SID|sid', DisableFailover => 'Off', Timeout => 0, FailoverAttempts => 1,
     Method => 'byrequests', Path => '/one/', Active => 'Yes',
