@@ -15,9 +15,10 @@ plan skip_all => 'mod_proxy has no JSON, and no messages' if front eq 'mod_proxy
 my $evil = q{"><script>alert('x')</script>&amp;};
 my %m    = RevProxy::Members->make(qw(a b));
 my %url  = map { ($_ => $m{$_}->url) } keys %m;
-my $t    = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status)], config => <<'EOT' . manager_config());
+my $t    = RevProxy->new(backends => \%m, modules => [qw(slotmem_shm status watchdog)], config => <<'EOT' . manager_config());
+ProxyHCExpr <script>&amp; {%{REQUEST_STATUS} != 999}
 <Proxy balancer://h>
-    BalancerMember %%URL:a%% route=a
+    BalancerMember %%URL:a%% route=a hcmethod=HEAD hcinterval=3600
     BalancerMember unix:%%DIR%%/no&b'dy.sock|http://localhost
     ProxySet growth=2 stickysession=<i>|<b>
 </Proxy>
@@ -69,7 +70,7 @@ for my $query ("?b=$enc", "?b=h&w=$enc", "?b=h&nonce=$enc", "?format=$enc", "?$e
 }
 $t->get("/manager$enc?format=json");
 for my $format ('', '?format=json', '?xml=1') {
-    for my $form ([ w_wr => $evil ], [ w_rr => $evil ], [ w_lf => $evil ], [ w => $evil ], [ nonce => $evil ], [ b => $evil, nonce => 'x' ],
+    for my $form ([ w_hu => "/$evil" ], [ w_he => '<script>&amp;' ], [ w_hm => $evil ], [ w_hi => $evil ], [ w_wr => $evil ], [ w_rr => $evil ], [ w_lf => $evil ], [ w => $evil ], [ nonce => $evil ], [ b => $evil, nonce => 'x' ],
         [ b_ss => '<script>|<script>' ], [ b_lbm => $evil ], [ b_nwrkr => $evil, b_wyes => 1 ], [ b_nwrkr => "http://$evil/", b_wyes => 1 ]) {
         my $r = change($t, b => 'h', w => $url{a}, query => $format, @$form);
         unlike $r->body, qr/<script/i, "POST$format @$form";
@@ -80,6 +81,10 @@ for my $format ('', '?format=json', '?xml=1') {
 is members($t, 'h')->{ $url{a} }{Route}, $evil, 'a route with markup is shown as it is';
 is form_of(manager($t, "?b=h&w=$url{a}")->body)->{w_wr}, $evil, '... in the form, too';
 unlike $t->get('/status')->body, qr/<script/i, '... and not on the page of mod_status';
+my $form = form_of(manager($t, "?b=h&w=$url{a}")->body);
+is "$form->{w_hu} " . RevProxy::Manager::plain($form->{w_he} // ''), "/$evil <script>&amp;", 'path and expression of a health check, in the form';
+my ($stored) = grep { $_->{url} eq $url{a} } @{ json($t->get('/manager?format=json'))->{balancers}[0]{members} };
+is_deeply [ @$stored{qw(route redirect)}, @{ $stored->{check} }{qw(uri expr)} ], [ $evil, $evil, "/$evil", '<script>&amp;' ], '... all of it in JSON, as it is';
 is settings($t, 'h')->{Path}, '/h<b>/', 'a path with markup';
 my ($socket) = grep {/^unix/} keys %{ members($t, 'h') };
 like $socket, qr{^unix:/.*/no&b'dy\.sock\|http://localhost$}, 'a member behind a socket';
