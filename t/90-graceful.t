@@ -134,7 +134,7 @@ SKIP: {
     my @leave = sort keys %leave;
     @warm = ();
     my ($requests, $since) = (0, time);
-    while ($requests < 2000) {
+    while ($requests < 1000) {
         my $leaves = $leave[ ($requests / (@kinds + 1)) % @leave ];
         $leave{$leaves}->($t->connect) if $leaves ne 'mute' || @warm < 4;
         my @k;
