@@ -40,7 +40,7 @@ my $t = RevProxy->new(
     ProxyPass /few/    http://127.0.0.1:%%PORT:app%%/few/ tunnelmax=2
     <Proxy balancer://pool>
         BalancerMember http://127.0.0.1:%%PORT:app%%/m1 tunnelmax=1
-        BalancerMember http://127.0.0.1:%%PORT:app%%/m2 tunnelmax=1
+        BalancerMember ws://127.0.0.1:%%PORT:app%%/m2 tunnelmax=1
     </Proxy>
     ProxyPass /pool/   balancer://pool/
     <Location /apart/>
