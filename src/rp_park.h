@@ -6,7 +6,8 @@
  * Does not:  know what is waited for.
  * Threads:   the request's; a parked request goes on in another one.
  * Memory:    one rp_park_t in a client connection's pool.
- * Blocks?    Yes: the only unit that may, and only in rp_park_wait and rp_park_poll, never past the deadline.
+ * Blocks?    Yes: the only unit that may, and only in rp_park_wait and rp_park_poll, never past the deadline; and in
+ *            rp_park_process_connection, for the next request of a client, 10 ms at most.
  *
  * How parking works: the MPM polls the descriptor in the client's apr_socket_t. We put
  * an epoll descriptor there that holds the backend's socket, the client's and a timer, and
@@ -24,7 +25,8 @@
 typedef struct rp_wait_t {
     int backend_fd;       /* a connection's socket, or a descriptor that becomes readable (pool, resolver) */
     short backend_events; /* POLLIN | POLLOUT */
-    bool tries_backend;   /* who waits finds out for itself whether the backend is ready: it may be told so early */
+    bool tries_backend;   /* who waits finds out for itself whether the backend is ready: it may be told so early,
+                             once before each real wait (rp_park_yield) */
     int client_fd;
     short client_events;  /* POLLIN | POLLOUT | POLLRDHUP (its half-close) */
     bool client_unpollable; /* client_events cannot be polled (HTTP/2 stream): look again after a short time */
