@@ -314,7 +314,7 @@ const rp_server_conf_t *rp_conf_get_server(const server_rec *s);
 const rp_dir_conf_t *rp_conf_get_dir(const request_rec *r);
 
 /* Does upgrade= of a backend allow this protocol? Never another HTTP or TLS: requests would reach the
- * backend that no rule of this server has seen (cves.md G1, H3). */
+ * backend that no rule of this server has seen (CVE-2019-0197, CVE-2025-49812). */
 bool rp_conf_is_in_upgrade(const char *upgrade, rp_span_t protocol);
 
 /* Number of backends in all servers: ids are 0..n-1. Valid after post_config. */

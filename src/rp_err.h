@@ -17,7 +17,7 @@
 
 /* Facts about an error that the retry decision and the balancer need. */
 #define RP_ERR_UNSENT   0x01u /* the request cannot have been processed: any method may be tried again */
-#define RP_ERR_REPLAY   0x02u /* may be tried again when the method is idempotent (RFC 9110 9.2.2) */
+#define RP_ERR_REPLAY   0x02u /* it may have been: another member gets it when its method is safe (RFC 9110 9.2.1) */
 #define RP_ERR_BACKEND  0x04u /* the backend is to blame: counts against it */
 #define RP_ERR_CLIENT   0x08u /* the client is to blame: never counts against a backend */
 #define RP_ERR_TIMEOUT  0x10u /* a deadline passed */

@@ -169,7 +169,7 @@ rp_step_t rp_exchange_lose_client(rp_exchange_t *x)
     return rp_exchange_fail_with(x, RP_E_CLIENT_GONE);
 }
 
-/* Reuse needs proof that both directions are complete (cves.md I2, I4): the default is to close. */
+/* Reuse needs proof that both directions are complete (CVE-2010-2791, CVE-2012-3502): the default is to close. */
 static bool is_reusable(const rp_exchange_t *x)
 {
     return x->down.is_ended && !x->down.is_surplus && x->down.framing.persistent && x->up.is_done &&

@@ -1,4 +1,4 @@
-# Upgrades that must not become tunnels (cves.md G1, G2, H3; RFC 9110 7.8): answers that nobody asked for,
+# Upgrades that must not become tunnels (CVE-2019-0197, CVE-2019-17567, CVE-2025-49812; RFC 9110 7.8): answers that nobody asked for,
 # protocols that never pass, requests that two servers may read differently, bytes behind a failed handshake.
 
 use strict;

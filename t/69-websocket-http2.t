@@ -1,4 +1,4 @@
-# WebSockets from HTTP/2 clients (RFC 8441, H2WebSockets on; cves.md G3).
+# WebSockets from HTTP/2 clients (RFC 8441, H2WebSockets on; CVE-2024-36387).
 
 use strict;
 use warnings;
