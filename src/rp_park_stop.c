@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "ap_mpm.h"
+#include "http_core.h"
 
 #include "rp_park_int.h"
 
@@ -23,6 +24,8 @@ static apr_status_t close_stop_fd(void *data)
 void rp_park_child_init(apr_pool_t *pchild, server_rec *s)
 {
     (void)s;
+    /* httpd -X: nobody else is there to go on. Prefork does not say so. */
+    atomic_store(&stop_is_hard, ap_exists_config_define("DEBUG") || ap_exists_config_define("ONE_PROCESS"));
     stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (stop_fd >= 0) {
         apr_pool_cleanup_register(pchild, NULL, close_stop_fd, apr_pool_cleanup_null);

@@ -196,6 +196,7 @@ Options: C<backends> (hash of name to RevProxy::Backend), C<modules> (names with
 rewrite ...), C<front_first> (load the proxy before them), C<mpm>, C<threads> (16 per child),
 C<one_child> (under prefork, too, where a second connection
 then waits until the first has ended; for tests of what is kept per child, with one client connection at a time),
+C<one_process> (C<httpd -X>: the parent is the child, too),
 C<process> (text that replaces the whole process configuration), C<loglevel> (added to "warn"; our
 module's level is info unless this says otherwise), C<docs> (hash of path to content under the
 DocumentRoot), C<files> (the same under %%DIR%%), C<env> (hash for httpd's environment), C<defines> (for -D),
@@ -390,7 +391,7 @@ sub start {
         open STDIN,  '<',  '/dev/null';
         open STDOUT, '>>', $stderr;
         open STDERR, '>>', $stderr;
-        my @command = $self->command('-D', 'FOREGROUND');
+        my @command = $self->command($self->{one_process} ? '-X' : ('-D', 'FOREGROUND'));
         unshift @command, 'setarch', '-R' if ($ENV{RP_SAN} || '') eq 'tsan';
         { no warnings 'exec'; exec { $command[0] } @command }
         print STDERR "cannot run $command[0]: $!\n";
@@ -430,8 +431,7 @@ sub wait_up {
     my ($self, $times) = @_;
     my $until = time + 20 * $SLOW;
     while (1) {
-        my $ups = () = slurp("$self->{dir}/logs/error.log") =~ /resuming normal operations/g;
-        last if $ups >= $times && $self->children;
+        last if $self->is_up($times);
         my $gone = waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid};
         if ($gone || time > $until) {
             delete $self->{pid} if $gone;
@@ -443,6 +443,14 @@ sub wait_up {
     }
     $self->{ups} = $times;
     return;
+}
+
+sub is_up {
+    my ($self, $times) = @_;
+    # One process does not say that it begins.
+    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) if $self->{one_process};
+    my $ups = () = slurp("$self->{dir}/logs/error.log") =~ /resuming normal operations/g;
+    return $ups >= $times && $self->children;
 }
 
 sub slurp {
@@ -530,6 +538,7 @@ Pids of httpd's children; kilobytes of memory resident in all of them together.
 sub children {
     my ($self) = @_;
     my $parent = $self->{pid} or return;
+    return $parent if $self->{one_process};
     my $list   = "/proc/$parent/task/$parent/children";    # not in every kernel
     my @pids   = -e $list ? split ' ', slurp($list) : map { m{(\d+)} } glob '/proc/[0-9]*';
     # Z: has ended, and httpd has not looked yet.
