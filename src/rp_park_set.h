@@ -48,7 +48,7 @@ void rp_park_set_client(const rp_park_t *park, int fd);
 
 /* Make the set where there is none yet; false: out of descriptors. rp_park_close_set is its cleanup. */
 bool rp_park_has_set(rp_park_t *park);
-apr_status_t rp_park_close_set(void *park);
+apr_status_t rp_park_close_set(void *data);
 
 /* As park->wait says; false: the kernel refuses. */
 bool rp_park_watch_backend(rp_park_t *park);
