@@ -1,4 +1,4 @@
-# The C unit programs of t/unit, built with AddressSanitizer and UBSan where the compiler has them.
+# The C unit programs of t/unit, built with AddressSanitizer and UBSan where the compiler has them, or as RP_SAN says.
 
 use strict;
 use warnings;
@@ -6,7 +6,7 @@ use lib 't/lib';
 use Test::More;
 use RevProxy::Programs;
 
-my @programs = RevProxy::Programs::build('unit-programs', 't/unit', qr/(\w+_t)\.c$/, '.build/unit');
+my @programs = RevProxy::Programs::build('unit', 't/unit', qr/(\w+_t)\.c$/);
 ok scalar(@programs), 'there are unit programs';
 RevProxy::Programs::run_tap($_) for @programs;
 

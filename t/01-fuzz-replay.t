@@ -6,7 +6,7 @@ use lib 't/lib';
 use Test::More;
 use RevProxy::Programs;
 
-my @programs = RevProxy::Programs::build('replay-programs', 't/fuzz', qr/(\w+_fuzz)\.c$/, '.build/replay');
+my @programs = RevProxy::Programs::build('replay', 't/fuzz', qr/(\w+_fuzz)\.c$/);
 ok scalar(@programs), 'there are fuzz targets';
 for my $program (@programs) {
     my ($name) = $program =~ m{(\w+)_fuzz$};

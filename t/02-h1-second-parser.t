@@ -11,6 +11,8 @@ use warnings;
 use File::Temp qw(tempdir);
 use FindBin;
 use Test::More;
+use lib 't/lib';
+use RevProxy::Programs;
 
 my $SEED  = $ENV{H1_SECOND_SEED}  // 20240229;
 my $COUNT = $ENV{H1_SECOND_COUNT} // 4000;
@@ -139,11 +141,9 @@ sub mutate {
 }
 
 sub build_dumper {
-    my $cc      = $ENV{CC} || 'cc';
-    my $program = "$dir/h1_dump";
-    my $source  = "$FindBin::Bin/unit/h1_dump.c";
-    system("$cc -std=c11 -O1 -o $program $source") == 0 or BAIL_OUT("cannot compile $source");
-    return $program;
+    my ($program) = RevProxy::Programs::build( 'unit', 't/unit', qr/(h1_dump)\.c$/ );
+    BAIL_OUT('cannot compile h1_dump.c') if !defined $program;
+    return join q{ }, RevProxy::Programs::command($program);
 }
 
 sub run_parser {

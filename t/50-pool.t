@@ -204,7 +204,7 @@ SKIP: {
     }
     {
         # The backend's connection comes back when the client aborts, in any phase.
-        for my $path ('/abort/x?reply-size=50000000', '/abort/x?reply-size=50000000&reply-chunked=1') {
+        for my $path ('/abort/x?reply-size=20000000', '/abort/x?reply-size=20000000&reply-chunked=1') {
             my $k = $t->connect(rcvbuf => 4096);
             $k->send_request(path => $path);
             $k->read_response(body => 0);

@@ -10,15 +10,16 @@ use Time::HiRes qw(time sleep);
 use RevProxy;
 
 my $SLOW = $RevProxy::SLOW;
+my $UNIT = $SLOW > 1 ? 3 : 1;    # seconds that are one second of this file: where all is slow a pause is never exact
 
 # What the path says, for the requests of this file.
 my $app = RevProxy::Backend->new(name => 'app', handler => sub {
     my ($c) = @_;
     while (my $r = $c->read_request(body => 0)) {
         my ($how) = $r->target =~ m{(\w+)\z};
-        if ($how eq 'silent') { $c->pause(4); return }
-        if ($how eq 'unread') { $c->pause(4); return }
-        if ($how eq 'expect') { $c->pause(4); return }
+        if ($how eq 'silent') { $c->pause(4 * $UNIT); return }
+        if ($how eq 'unread') { $c->pause(4 * $UNIT); return }
+        if ($how eq 'expect') { $c->pause(4 * $UNIT); return }
         if ($how eq 'expect100') {
             $c->note('expects ' . ($r->header('Expect') // 'nothing'));
             $c->send("HTTP/1.1 100 Continue\r\n\r\n");
@@ -27,16 +28,16 @@ my $app = RevProxy::Backend->new(name => 'app', handler => sub {
             next;
         }
         $c->read_body($r, continue => 0);
-        if ($how eq 'headonly') { $c->send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"); $c->pause(4); return }
-        if ($how eq 'three') { $c->send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"); $c->pause(4); return }
-        if ($how eq 'chunked') { $c->send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"); $c->pause(4); return }
-        if ($how eq 'tricklehead') { $c->pause(0.45)->send($_) for "HTTP/1.1 2", "00 OK\r\nConte", "nt-Length: 2\r\n\r\n", 'ok'; next }
+        if ($how eq 'headonly') { $c->send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"); $c->pause(4 * $UNIT); return }
+        if ($how eq 'three') { $c->send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"); $c->pause(4 * $UNIT); return }
+        if ($how eq 'chunked') { $c->send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"); $c->pause(4 * $UNIT); return }
+        if ($how eq 'tricklehead') { $c->pause(0.45 * $UNIT)->send($_) for "HTTP/1.1 2", "00 OK\r\nConte", "nt-Length: 2\r\n\r\n", 'ok'; next }
         if ($how eq 'tricklebody') {
             $c->send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
-            $c->pause(0.45)->send($_) for qw(a b c d);
+            $c->pause(0.45 * $UNIT)->send($_) for qw(a b c d);
             next;
         }
-        if ($how eq 'slow') { $c->pause(1.4); $c->respond(200, [], 'slow'); next }
+        if ($how eq 'slow') { $c->pause(1.4 * $UNIT); $c->respond(200, [], 'slow'); next }
         $c->respond(200, [], 'expect ' . ($r->header('Expect') // 'nothing'));
     }
 });
@@ -51,11 +52,7 @@ for (1 .. 8) {
     push @fill, $s;
 }
 
-my $t = RevProxy->new(
-    backends => { app => $app, full => $full },
-    threads  => 32,
-    loglevel => 'core:error',
-    config   => <<'EOT');
+my $config = <<'EOT';
     ProxyPass /t1/    %%URL:app%%/t1/ timeout=1
     ProxyPass /none/  %%URL:app%%/none/
     ProxyPass /ping/  %%URL:app%%/ping/ ping=400ms timeout=3
@@ -75,10 +72,17 @@ my $t = RevProxy->new(
         ProxyPass /vping/ %%URL:app%%/pp/ ping=400ms
     </VirtualHost>
 EOT
+$config =~ s/((?:timeout|ping)=|Timeout )(\d+)/$1 . $2 * $UNIT/gie;
+my $t = RevProxy->new(
+    backends => { app => $app, full => $full },
+    threads  => 32,
+    loglevel => 'core:error',
+    config   => $config,
+);
 
 my $LATE = ours(504, mod_proxy => 502, 'section 0 row 1');
 my @rows = (
-    # name, request, status, seconds
+    # name, request, status, units of time
     [ 'timeout=: no answer', { path => '/t1/silent' }, $LATE, 1 ],
     [ 'timeout=: no answer to a POST', { path => '/t1/silent', body => 'x' }, $LATE, 1 ],
     [ 'timeout=: silent after the head', { path => '/t1/headonly' }, 200, 1, truncated => 0 ],
@@ -140,7 +144,8 @@ for ($t->access_log(scalar @rows)) {
     push @{ $took{$path} }, $us / 1e6;
 }
 for my $row (@rows) {
-    my ($name, $request, undef, $seconds) = @$row;
+    my ($name, $request, undef, $units) = @$row;
+    my $seconds = $units * $UNIT;
     my $times = join ' ', map { sprintf '%.2f', $_ } @{ $took{ $request->{path} } || [] };
     my @wrong = grep { $_ < $seconds - 0.05 || $_ > $seconds + 0.7 * $SLOW } @{ $took{ $request->{path} } || [-1] };
     ok !@wrong, "$name: $seconds s ($times)";

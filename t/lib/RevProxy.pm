@@ -384,24 +384,30 @@ sub start {
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
         setpgrp;    # prefork signals its whole process group when it stops
-        my %sanitizer = $self->sanitizer_env;
-        %ENV = (%ENV, %sanitizer, %{ $self->{env} });
-        $ENV{LD_PRELOAD} = join ' ', grep {defined} map { $_->{LD_PRELOAD} } \%sanitizer, $self->{env};
-        delete $ENV{$_} for grep {/^(?:MALLOC_|PERL5)/} keys %ENV;
         open STDIN,  '<',  '/dev/null';
         open STDOUT, '>>', $stderr;
         open STDERR, '>>', $stderr;
-        my @command = $self->command($self->{one_process} ? '-X' : ('-D', 'FOREGROUND'));
-        unshift @command, 'setarch', '-R' if ($ENV{RP_SAN} || '') eq 'tsan';
-        { no warnings 'exec'; exec { $command[0] } @command }
-        print STDERR "cannot run $command[0]: $!\n";
-        POSIX::_exit(127);
+        $self->become($self->{one_process} ? '-X' : ('-D', 'FOREGROUND'));
     }
     $self->{pid} = $pid;
     $self->{guard} = guard($pid);
     $self->wait_up(($self->{ups} || 0) + 1);
     $self->{first_children} = [ sort $self->children ];
     return;
+}
+
+# Makes httpd of this process.
+sub become {
+    my ($self, @args) = @_;
+    my @command   = $self->command(@args);
+    my %sanitizer = $self->sanitizer_env;
+    unshift @command, 'setarch', '-R' if ($ENV{RP_SAN} || '') eq 'tsan';
+    %ENV = (%ENV, %sanitizer, %{ $self->{env} });
+    $ENV{LD_PRELOAD} = join ' ', grep {defined} map { $_->{LD_PRELOAD} } \%sanitizer, $self->{env};
+    delete $ENV{$_} for grep {/^(?:MALLOC_|PERL5)/} keys %ENV;
+    { no warnings 'exec'; exec { $command[0] } @command }
+    print STDERR "cannot run $command[0]: $!\n";
+    POSIX::_exit(127);
 }
 
 # Ends httpd when the test is killed in a way that leaves it no time for that itself.
@@ -471,15 +477,11 @@ are those of the text given.
 sub configtest {
     my ($class, %opt) = @_;
     my $self = $class->prepare(%opt);
-    my @command = $self->command(@{ $opt{args} || ['-t'] });
     my $pid = open my $out, '-|';
     die "fork: $!\n" if !defined $pid;
     if (!$pid) {
-        %ENV = (%ENV, $self->sanitizer_env, %{ $self->{env} });
         open STDERR, '>&', \*STDOUT;
-        unshift @command, 'setarch', '-R' if ($ENV{RP_SAN} || '') eq 'tsan';
-        { no warnings 'exec'; exec { $command[0] } @command }
-        POSIX::_exit(127);
+        $self->become(@{ $opt{args} || ['-t'] });
     }
     my $output = do { local $/; <$out> };
     close $out;
