@@ -133,18 +133,49 @@ sub has_h2 {
     return $self->{has_h2} //= mpm() ne 'prefork' && qx(curl -V 2>&1) =~ /HTTP2/ ? 1 : 0;
 }
 
-sub h2 {
-    my ($self, $path, @args) = @_;
+sub h2 { my ($self, $path, @args) = @_; return $self->h2_curl($self->{t}->port, $path, '-o', '/dev/null', @args)->{status} }
+
+sub h2_curl {
+    my ($self, $port, $path, @args) = @_;
     $self->forget;
-    my $r = $self->{t}->curl('--http2-prior-knowledge', '--path-as-is', '-g', '-o', '/dev/null', '-w', '%{http_code}', @args,
-        'http://127.0.0.1:' . $self->{t}->port . $path);
-    return $r->{out} =~ /(\d+)\z/ ? 0 + $1 : 0;
+    my $r = $self->{t}->curl('--http2-prior-knowledge', '--path-as-is', '-g', '-w', '%{http_code}', @args, "http://127.0.0.1:$port$path");
+    $r->{status} = $r->{out} =~ s/(\d+)\z// ? 0 + $1 : 0;
+    return $r;
+}
+
+=head2 h2_get($path, %opt), h2_cases(@cases)
+
+C<h2_get> asks as C<request> does, over HTTP/2 (options C<method>, C<headers>, C<body>, C<to>); a hash with C<status> (0: no answer),
+C<head>, C<body>, C<whole> (the stream ended well). C<h2_cases>: each case with one of the routes, all of them in turn, as [route, case];
+nothing where there is no HTTP/2.
+
+=cut
+
+sub h2_get {
+    my ($self, $path, %opt) = @_;
+    my @args = defined $opt{method} ? ('-X', $opt{method}) : ();
+    my @left = (@{ $opt{headers} || [] }, $path =~ /~(\w+)~/ ? ('X-Script' => $1) : ());
+    while (my ($name, $value) = splice @left, 0, 2) { push @args, '-H', "$name: $value" }
+    if (defined $opt{body}) {
+        RevProxy::write_file("$self->{t}{dir}/var/h2-body", $opt{body});
+        push @args, '--data-binary', "\@$self->{t}{dir}/var/h2-body", '-H', 'Expect:';
+    }
+    my $file = "$self->{t}{dir}/var/h2-head";
+    unlink $file;
+    my $r = $self->h2_curl($opt{to} ? $self->{t}->port_of($opt{to}) : $self->{t}->port, $path, '-D', $file, @args);
+    return { status => $r->{status}, head => RevProxy::slurp($file), body => $r->{out}, whole => $r->{exit} == 0 };
+}
+
+sub h2_cases {
+    my ($self, @cases) = @_;
+    my @routes = $self->has_h2 ? $self->routes : return;
+    return map { [ $routes[ $_ % @routes ], $cases[$_] ] } 0 .. $#cases;
 }
 
 =head2 h2_raw([name => value, ...], %opt)
 
 One HTTP/2 request with exactly these fields, pseudo fields too, which no library has looked at. Returns the
-status of the answer if it is 200, else what else came: "answer", "reset", "goaway", "closed".
+status of the answer if it is 200, else what else came: "answer", "reset", "goaway", "closed". Options: C<body>, C<to>.
 
 =cut
 
@@ -160,7 +191,7 @@ sub h2_raw {
     my $block = '';
     while (my ($name, $value) = splice @left, 0, 2) { $block .= "\0" . h2_string($name) . h2_string($value) }
     $self->forget;
-    my $k = $self->{t}->connect;
+    my $k = $self->{t}->connect($opt{to} ? (to => $opt{to}) : ());
     $k->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . h2_frame(4, 0, 0, '') . h2_frame(1, defined $opt{body} ? 4 : 5, 1, $block)
         . (defined $opt{body} ? h2_frame(0, 1, 1, $opt{body}) : ''));
     my $got = h2_outcome($k, Time::HiRes::time() + 0.5 * $RevProxy::SLOW);
