@@ -161,8 +161,9 @@ static void write_top(const rp_manager_t *m)
     ap_rprintf(r, "<body><h1>Load Balancer Manager for %s</h1>\n\n", rp_manager_escape(m, ap_get_server_name(r)));
     ap_rprintf(r, "<dl><dt>Server Version: %s</dt>\n<dt>Server Built: %s</dt>\n", ap_get_server_description(),
                ap_get_server_built());
-    ap_rprintf(r, "<dt>Balancer changes will %sbe persisted on restart.</dt>",
-               m->conf->balancer_persist ? "" : "NOT ");
+    /* mod_proxy's words would not be true: here they survive a restart in any case. */
+    ap_rprintf(r, "<dt>Balancer changes will be %s.</dt>",
+               m->conf->balancer_persist ? "persisted on restart" : "kept over a restart, but NOT over a stop and start");
     ap_rprintf(r, "<dt>Balancers are %sinherited from main server.</dt>",
                m->conf->balancer_inherit == RP_OFF ? "NOT " : "");
     ap_rprintf(r, "<dt>ProxyPass settings are %sinherited from main server.</dt></dl>\n",

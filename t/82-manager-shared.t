@@ -93,6 +93,7 @@ sub state_of {
 my ($before, $nonce) = (state_of($t), nonce($t, 'p'));
 $t->reload_graceful;
 is_deeply state_of($t), $before, 'a graceful restart keeps all of it';
+like manager($t, '')->body, qr/Balancer changes will be kept over a restart, but NOT over a stop and start\./, '... as the page says';
 is nonce($t, 'p'), $nonce, '... and the nonce';
 all_say sub { who($t, '/p/x', 1, headers => [ Cookie => $cookie ]) }, 'c', '... and the added member serves';
 is change($t, b => 'p', b_nwrkr => $url{d}, b_wyes => 1)->status, 200, 'one more';
