@@ -38,6 +38,7 @@ Only core Perl is used. Run a test from the top of the tree: C<prove -I t/lib t/
     RP_MPM      event (default), worker, prefork
     RP_SAN      asan, tsan, valgrind: how to start httpd; reports fail the test
     RP_APXS, RP_HTTPD   programs to use instead of those found
+    RP_LIBEXECDIR       directory of httpd's modules, instead of apxs's
     RP_TIMEOUT  seconds that a test file may take (60; more under RP_SAN)
     RP_KEEP     1: keep the temporary directory of a test that passed, too
 
@@ -117,29 +118,30 @@ sub only_ours(&$) {
 
 my %found;
 
+# The values of apxs's variables: one process for all, it takes long to start.
 sub apxs {
-    my ($what) = @_;
-    return $found{"apxs $what"} //= do {
-        my ($apxs) = grep { -x } $ENV{RP_APXS} || (), map { ("$_/apxs", "$_/apxs2") } qw(/usr/bin /usr/sbin /usr/local/apache2/bin);
-        my $value = $apxs ? qx($apxs -q $what 2>/dev/null) : '';
-        chomp $value;
-        $value;
+    my (@names) = @_;
+    my ($apxs) = grep { -x } $ENV{RP_APXS} || (), map { ("$_/apxs", "$_/apxs2") } qw(/usr/bin /usr/sbin /usr/local/apache2/bin);
+    my $values = $apxs ? qx($apxs -q @names 2>/dev/null) : '';
+    chomp $values;
+    my @values = split /;;/, $values, -1;
+    return map { $_ // '' } @values[ 0 .. $#names ];
+}
+
+# Where httpd is. For a whole run build/test asks once: RP_HTTPD, RP_LIBEXECDIR.
+sub httpd      { return $ENV{RP_HTTPD}      ||= places()->{httpd} }
+sub libexecdir { return $ENV{RP_LIBEXECDIR} ||= places()->{libexecdir} }
+
+sub places {
+    return $found{places} //= do {
+        my ($sbin, $name, $libexec) = apxs(qw(SBINDIR PROGNAME LIBEXECDIR));
+        my @try = ($sbin . '/' . ($name || 'httpd'), '/usr/sbin/apache2', '/usr/sbin/httpd');
+        my ($program) = grep { -x && !-d } $ENV{RP_HTTPD} || (), @try;
+        { httpd => $program || die("no httpd found (looked for @try)\n"), libexecdir => $libexec || '/usr/lib/apache2/modules' };
     };
 }
 
-sub httpd {
-    return $found{httpd} //= do {
-        my @try = ($ENV{RP_HTTPD} || (), apxs('SBINDIR') . '/' . (apxs('PROGNAME') || 'httpd'), '/usr/sbin/apache2', '/usr/sbin/httpd');
-        my ($program) = grep { -x && !-d } @try;
-        $program || die "no httpd found (looked for @try)\n";
-    };
-}
-
-sub module_file {
-    my ($name) = @_;
-    my $dir = $ENV{RP_LIBEXECDIR} || apxs('LIBEXECDIR') || '/usr/lib/apache2/modules';
-    return "$dir/mod_$name.so";
-}
+sub module_file { return libexecdir() . "/mod_$_[0].so" }
 
 sub is_static {
     my ($name) = @_;
@@ -171,7 +173,7 @@ sub load_lines {
     my (%seen, @lines);
     for my $module (map { ref $_ ? $_ : (@{ $NEEDS{$_} || [] }, $_) } @all) {
         my ($name, $file) = ref $module ? ('revproxy', $$module) : ($module, module_file($module));
-        next if $seen{$name}++ || is_static($name);
+        next if $seen{$name}++ || !-e $file && is_static($name);
         push @lines, "LoadModule ${name}_module $file";
     }
     return @lines;

@@ -32,8 +32,8 @@ sub load_line {
     my $made   = File::Temp::tempdir('rp-m-XXXXXX', TMPDIR => 1, CLEANUP => 1);
     my $source = File::Basename::dirname(__FILE__) . '/../mod_testing.c';
     my $cc     = $ENV{CC} || 'cc';
-    my @flags  = map { RevProxy::apxs($_) } qw(CFLAGS EXTRA_CPPFLAGS);
-    my @where  = map {"-I$_"} (map { RevProxy::apxs($_) } qw(INCLUDEDIR APR_INCLUDEDIR APU_INCLUDEDIR)), $RevProxy::TOP;
+    my @flags  = RevProxy::apxs(qw(CFLAGS EXTRA_CPPFLAGS));
+    my @where  = map {"-I$_"} RevProxy::apxs(qw(INCLUDEDIR APR_INCLUDEDIR APU_INCLUDEDIR)), $RevProxy::TOP;
     chmod 0755, $made;
     system("$cc -shared -fPIC -O1 -Wall -Wextra -Wno-missing-field-initializers -Werror @flags @where -o $made/mod_testing.so $source") == 0
         or die "$cc cannot build mod_testing.c\n";
