@@ -60,7 +60,7 @@ my $t = RevProxy->new(
 EOT
 
 my $dir   = $t->dir . '/var';
-my $large = RevProxy::Backend::pattern(3_000_000);
+my $large = RevProxy::Backend::pattern(1_000_000);
 RevProxy::write_file("$dir/large", $large);
 my $plain = 'http://127.0.0.1:' . $t->port;
 my $tls   = 'https://127.0.0.1:' . $t->port_of('tls');
@@ -94,9 +94,9 @@ for my $how (@how) {
     is join('|', grep { defined && /h2|settings|upgrade/i } map { seen()->header($_) } qw(Upgrade HTTP2-Settings Connection)), '',
         "$name: nothing of the protocol goes on" if $name ne 'upgrade' || front() ne 'mod_proxy';
 
-    ($status, $version, $body) = fetch($how, '/app/x?reply-size=3000000');
+    ($status, $version, $body) = fetch($how, '/app/x?reply-size=1000000');
     is md5_hex($body), md5_hex($large), "$name: a large response";
-    ($status, $version, $body) = fetch($how, '/app/x?reply-size=3000000&reply-chunked=10000');
+    ($status, $version, $body) = fetch($how, '/app/x?reply-size=1000000&reply-chunked=10000');
     is md5_hex($body), md5_hex($large), "$name: a large response in chunks";
     ($status, $version, $body) = fetch($how, '/app/x?reply-size=300000&reply-close=2');
     is length $body, 300000, "$name: one that ends with the connection";
