@@ -25,8 +25,7 @@
 typedef struct rp_wait_t {
     int backend_fd;       /* a connection's socket, or a descriptor that becomes readable (pool, resolver) */
     short backend_events; /* POLLIN | POLLOUT */
-    bool tries_backend;   /* who waits finds out for itself whether the backend is ready: it may be told so early,
-                             once before each real wait (rp_park_yield) */
+    bool tries_backend;   /* who waits finds out for itself whether the backend is ready: it may be told so early */
     int client_fd;
     short client_events;  /* POLLIN | POLLOUT | POLLRDHUP (its half-close) */
     bool client_unpollable; /* client_events cannot be polled (HTTP/2 stream): look again after a short time */
@@ -74,7 +73,7 @@ typedef struct rp_parking_t {
     apr_interval_time_t park_after; /* wait that long in the thread first, unless threads are scarce or */
     bool is_slow;                   /* ... the last wait (kept up by rp_park_wait) was longer: a thread is
                                        not to be held for what will not come in time */
-    bool has_yielded;               /* kept up by rp_park_wait: the last answer may have been early */
+    bool has_yielded, has_guessed;  /* kept up by rp_park: the last answer may have been early */
     rp_park_resume_fn *resume;
     rp_park_serve_fn *serve;       /* while parked, call this where it is ready; NULL: resume */
     void *ctx;                     /* of both */

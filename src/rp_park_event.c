@@ -379,24 +379,6 @@ static int leave_thread(rp_park_t *park, int result)
     return result;
 }
 
-/* A parked request goes on. */
-static int go_on(rp_park_t *park)
-{
-    take_back(park);
-    park->state = RUNNING;
-    park->c->cs->state = CONN_STATE_HANDLER;
-    if (!park->how) {
-        /* Its request is gone: nothing is left to answer. */
-        park->state = OUTSIDE;
-        park->c->cs->state = CONN_STATE_LINGER;
-        return OK;
-    }
-    rp_park_collect(park);
-    park->how->is_slow = apr_time_now() - park->since > park->how->park_after;
-    (void)park->how->resume(park->how->ctx);
-    return leave_thread(park, OK);
-}
-
 /* A client that sends one request right after another (a gateway, a script) is waited for in the
  * thread for so long, while threads are plenty: the way through the MPM costs two changes of
  * threads for each request. */
@@ -419,23 +401,42 @@ static bool has_next_request(rp_park_t *park, unsigned served)
     return park->is_chatty;
 }
 
-static int handle_requests(rp_park_t *park)
+/* Requests of this client, one after the other, from the one that has ended in this thread with *result (served is 1), or
+ * from the one that is there now (0). */
+static int handle_requests(rp_park_t *park, unsigned served, int result)
 {
-    unsigned served = 0;
-    apr_interval_time_t pause = apr_time_now() - park->idle_since;
-    int result;
-
-    park->is_chatty = pause < apr_time_from_msec(NEXT_REQUEST_MILLISECONDS);
-    for (;;) {
+    while (!served || (park->state == RUNNING && result == OK && has_next_request(park, served))) {
         park->state = RUNNING;
         park->is_ours = false;
-        result = ap_run_process_connection(park->c);
-        if (park->state == ASKED || result != OK || !has_next_request(park, ++served)) {
-            break;
-        }
         park->c->cs->state = CONN_STATE_PROCESSING;
+        result = ap_run_process_connection(park->c);
+        served++;
     }
     return leave_thread(park, result);
+}
+
+static int handle_first(rp_park_t *park)
+{
+    park->is_chatty = apr_time_now() - park->idle_since < apr_time_from_msec(NEXT_REQUEST_MILLISECONDS);
+    return handle_requests(park, 0, OK);
+}
+
+/* A parked request goes on. */
+static int go_on(rp_park_t *park)
+{
+    take_back(park);
+    park->state = RUNNING;
+    park->c->cs->state = CONN_STATE_HANDLER;
+    if (!park->how) {
+        /* Its request is gone: nothing is left to answer. */
+        park->state = OUTSIDE;
+        park->c->cs->state = CONN_STATE_LINGER;
+        return OK;
+    }
+    rp_park_collect(park);
+    park->how->is_slow = apr_time_now() - park->since > park->how->park_after;
+    (void)park->how->resume(park->how->ctx);
+    return handle_requests(park, 1, OK);
 }
 
 /* An idle client has sent something, or its time is over. */
@@ -445,8 +446,7 @@ static int wake_up(rp_park_t *park)
 
     take_back(park);
     if (poll(&client, 1, 0) > 0) {
-        park->c->cs->state = CONN_STATE_PROCESSING;
-        return handle_requests(park);
+        return handle_first(park);
     }
     /* Rests on, or waits as any other idle client does. */
     park->c->cs->state = CONN_STATE_WRITE_COMPLETION;
@@ -481,7 +481,7 @@ int rp_park_process_connection(conn_rec *c)
     if (park->state == PARKED) {
         return go_on(park);
     }
-    return park->state == RESTING ? wake_up(park) : handle_requests(park);
+    return park->state == RESTING ? wake_up(park) : handle_first(park);
 }
 #else
 int rp_park_process_connection(conn_rec *c)
@@ -494,16 +494,17 @@ int rp_park_process_connection(conn_rec *c)
 }
 #endif
 
-/* Nobody is going to wake it: the exchange ends now, and answers where it still can. */
+/* Nobody is going to wake it. Its exchange is told what ends one at whatever step it waits: its time is over,
+ * and so is its client. */
 static void end_wait(rp_park_t *park)
 {
     conn_state_e closing = park->c->cs->state; /* the MPM counts by it */
 
     take_back(park);
     park->state = OUTSIDE;
+    rp_park_unwatch_backend(park);
     if (park->how) {
-        rp_park_collect(park);
-        park->ready->is_late = true;
+        *park->ready = (rp_ready_t){.is_client_gone = true, .is_late = true};
         (void)park->how->resume(park->how->ctx);
         park->c->cs->state = closing;
     }

@@ -69,23 +69,34 @@ void rp_park_unwatch_client(rp_park_t *park)
     }
 }
 
+/* Between requests a client is asked for input, while one is parked only for its leaving. It is registered for both, so
+ * that this need not be told to the kernel twice for each request; for no more than is asked for once it has
+ * sent ahead, or its end, which would wake a parked request for nothing each time. */
+static short get_client_events(const rp_park_t *park)
+{
+    short before = park->client_events < 0 || park->sends_ahead ? 0 : park->client_events;
+
+    return (short)(park->wait.client_events | (before & (POLLIN | POLLRDHUP)));
+}
+
 /* The client's descriptor stays registered, so that its reset is noticed. */
 bool rp_park_watch_client(rp_park_t *park)
 {
-    struct epoll_event ev = {.events = (uint32_t)park->wait.client_events, .data.fd = park->client_fd};
+    short events = get_client_events(park);
+    struct epoll_event ev = {.events = (uint32_t)events, .data.fd = park->client_fd};
     int op = park->client_events < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
     if (park->wait.client_is_over) {
         rp_park_unwatch_client(park);
         return true;
     }
-    if (park->client_events == park->wait.client_events) {
+    if (park->client_events == events) {
         return true;
     }
     if (epoll_ctl(park->wait_fd, op, park->client_fd, &ev)) {
         return false;
     }
-    park->client_events = park->wait.client_events;
+    park->client_events = events;
     return true;
 }
 
@@ -97,9 +108,11 @@ void rp_park_unwatch_backend(rp_park_t *park)
     }
 }
 
-/* Wake at the deadline, and in any case before the MPM loses patience. A timer that is set
- * to somewhat earlier stays: most waits are over before it goes off, and one that is not looks
- * once more for nothing. */
+/* A timer that goes off that much too early is left as it is: it looks for nothing then, once. */
+#define EARLY_MOST apr_time_from_msec(500)
+
+/* Wake at the deadline, and in any case before the MPM loses patience. Most waits are over before
+ * the timer goes off, and it is set a second time only where it would go off early in the wait. */
 void rp_park_set_timer(rp_park_t *park)
 {
     apr_time_t now = apr_time_now(), at;
@@ -109,7 +122,7 @@ void rp_park_set_timer(rp_park_t *park)
     us = us < 0 || us > park->longest ? park->longest : us;
     us = us > 0 ? us : 1;
     at = now + us;
-    if (park->timer_at > now + us / 2 && park->timer_at <= at) {
+    if (park->timer_at > now + (us / 2 < EARLY_MOST ? us / 2 : EARLY_MOST) && park->timer_at <= at) {
         return;
     }
     park->timer_at = at;
@@ -125,23 +138,42 @@ void rp_park_wake(const rp_park_t *park)
     (void)timerfd_settime(park->timer_fd, 0, &at_once, NULL);
 }
 
-void rp_park_collect(rp_park_t *park)
+/* What wakes a request is nearly always its backend. Who finds out for himself is told so without asking the kernel, if
+ * that was not in vain the last time. */
+static bool is_backend_likely(const rp_park_t *park)
+{
+    return park->backend_fd >= 0 && park->wait.tries_backend && !park->how->has_guessed && apr_time_now() < park->timer_at;
+}
+
+static void ask_kernel(rp_park_t *park)
 {
     struct epoll_event ev[3];
     int i, n = epoll_wait(park->wait_fd, ev, 3, 0);
 
-    *park->ready = (rp_ready_t){0, 0, false, false};
     for (i = 0; i < n; i++) {
         if (ev[i].data.fd == park->backend_fd) {
             rp_park_note_backend(&park->wait, park->ready, (short)ev[i].events);
         }
         else if (ev[i].data.fd == park->client_fd) {
             rp_park_note_client(&park->wait, park->ready, (short)ev[i].events);
+            park->sends_ahead = park->sends_ahead || (ev[i].events & (POLLIN | POLLRDHUP) & ~(unsigned)park->wait.client_events);
         }
     }
     if (park->is_served) {
         park->ready->is_client_gone = park->passenger.seen.is_client_gone;
     }
     rp_park_note_time(&park->wait, park->ready);
+}
+
+void rp_park_collect(rp_park_t *park)
+{
+    *park->ready = (rp_ready_t){0, 0, false, false};
+    park->how->has_guessed = is_backend_likely(park);
+    if (park->how->has_guessed) {
+        park->ready->backend = park->wait.backend_events;
+    }
+    else {
+        ask_kernel(park);
+    }
     rp_park_unwatch_backend(park);
 }

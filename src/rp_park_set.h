@@ -27,6 +27,7 @@ struct rp_park_t {
     int timer_fd;
     int client_fd;        /* the client's own descriptor */
     short client_events;  /* registered for it in wait_fd; -1: not registered */
+    bool sends_ahead;     /* the client does not wait for its answer with its next request, or has sent its last */
     int backend_fd;       /* registered in wait_fd, or -1 */
     apr_interval_time_t longest; /* the MPM gives up later than this */
     rp_wait_t wait;
