@@ -48,7 +48,7 @@ my $t = RevProxy->new(
     ProxyPass /min/     %%URL:min%%/ min=2 max=4
     ProxyPass /probe/on/  %%URL:probe%%/on/ keepalive=On
     ProxyPass /probe/off/ %%URL:probe%%/off/
-    ProxyPass /abort/   %%URL:abort%%/ max=1 acquire=3s timeout=5
+    ProxyPass /abort/   %%URL:abort%%/ max=1 acquire=15s timeout=15
     ProxyPass /noisy/   %%URL:noisy%%/
     ProxyPass /old/     %%URL:old%%/
     ProxyPassMatch ^/pm-path/(\w+)$ %%URL:rewrite%%/pm/$1

@@ -39,7 +39,7 @@ Only core Perl is used. Run a test from the top of the tree: C<prove -I t/lib t/
     RP_SAN      asan, tsan, valgrind: how to start httpd; reports fail the test
     RP_APXS, RP_HTTPD   programs to use instead of those found
     RP_LIBEXECDIR       directory of httpd's modules, instead of apxs's
-    RP_TIMEOUT  seconds that a test file may take (60; more under RP_SAN)
+    RP_TIMEOUT  seconds that a test file may take (120; more under RP_SAN)
     RP_KEEP     1: keep the temporary directory of a test that passed, too
 
 =cut
@@ -890,7 +890,7 @@ my $watched;
 
 sub watch_time {
     return if $watched++;
-    my $seconds = ($ENV{RP_TIMEOUT} || 60) * $SLOW;
+    my $seconds = ($ENV{RP_TIMEOUT} || 120) * $SLOW;
     $SIG{ALRM} = sub { Test::More::diag("this file took more than $seconds seconds"); exit 254 };
     $SIG{$_} //= sub { exit 130 }, for qw(INT TERM HUP);
     alarm $seconds;
