@@ -50,6 +50,8 @@ use Cwd ();
 use File::Basename ();
 use File::Path ();
 use File::Temp ();
+use IO::Select ();
+use IO::Socket::INET ();
 use POSIX ();
 use Scalar::Util ();
 use Test::More ();
@@ -349,7 +351,7 @@ sub command {
 
 sub valgrind {
     my ($dir) = @_;
-    return ('valgrind', '-q', '--trace-children=no', '--num-callers=30', '--error-limit=no', '--fair-sched=try',
+    return ('valgrind', '-q', '--trace-children=no', '--num-callers=30', '--error-limit=no', '--fair-sched=try', '--vgdb=no',
         "--suppressions=$TOP/t/valgrind.supp", "--log-file=$dir/san/valgrind.%p");
 }
 
@@ -360,10 +362,13 @@ sub sanitizer_env {
     my $mode = $ENV{RP_SAN} || '';
     return () if $self->{front} ne 'revproxy' || $mode ne 'asan' && $mode ne 'tsan'; # a peer of stock httpd is not what is tested
     my $log = "log_path=$self->{dir}/san/$mode:exitcode=86";
+    # httpd -X unloads its modules in exit(), which a frame of the MPM has called: a whole stack of what is freed then would have
+    # to read that frame's code, and what only globals of a module point to would look lost.
+    my $at_exit = $self->{one_process} ? 'detect_leaks=0:fast_unwind_on_malloc=1' : 'detect_leaks=1:fast_unwind_on_malloc=0';
     return (
         LD_PRELOAD   => join(' ', sanitizer_runtime($mode), $mode eq 'tsan' ? File::Basename::dirname($ENV{RP_MODULE}) . '/apr_for_tsan.so' : ()),
         # 2: httpd, which has handlers of its own for these, does not take them over.
-        ASAN_OPTIONS => "$log:detect_leaks=1:detect_odr_violation=0:fast_unwind_on_malloc=0:handle_segv=2:handle_sigbus=2:" . ($ENV{ASAN_OPTIONS} || ''),
+        ASAN_OPTIONS => "$log:$at_exit:detect_odr_violation=0:handle_segv=2:handle_sigbus=2:" . ($ENV{ASAN_OPTIONS} || ''),
         LSAN_OPTIONS => "suppressions=$TOP/t/lsan.supp:print_suppressions=0",
         UBSAN_OPTIONS => "$log:print_stacktrace=1",
         TSAN_OPTIONS => "$log:suppressions=$TOP/t/tsan.supp:second_deadlock_stack=1:handle_segv=2:handle_sigbus=2:" . ($ENV{TSAN_OPTIONS} || ''),
@@ -455,10 +460,17 @@ sub wait_up {
 
 sub is_up {
     my ($self, $times) = @_;
-    # One process does not say that it begins.
-    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) if $self->{one_process};
+    return $self->answers if $self->{one_process}; # it does not say that it begins
     my $ups = () = slurp("$self->{dir}/logs/error.log") =~ /resuming normal operations/g;
     return $ups >= $times && $self->children;
+}
+
+# Its port is open before it listens to signals.
+sub answers {
+    my ($self) = @_;
+    my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) or return;
+    print {$s} "GET / HTTP/1.0\r\n\r\n";
+    return IO::Select->new($s)->can_read(5) && sysread $s, my $byte, 1;
 }
 
 sub slurp {
