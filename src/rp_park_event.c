@@ -532,5 +532,7 @@ static apr_status_t tell_hearers(void *unused)
     while ((park = TAILQ_FIRST(&hearers))) {
         end_wait(park);
     }
+    /* It goes with this pool. In httpd -X the connections go after it, when the process exits. */
+    hearers_lock = NULL;
     return APR_SUCCESS;
 }
