@@ -121,7 +121,7 @@ is scalar(grep { /phase sending the request/ } @gone), 2 * $SAMPLES, 'those in t
 my @timed = map { [split] } split /\n/, RevProxy::slurp($t->dir . '/logs/timed.log');
 is scalar(grep { $_->[0] eq '/app/hang' && $_->[1] !~ /^(?:499|400)$/ } @timed), 0, 'access log: 499 (400 inside the request body)';
 is scalar(grep { $_->[0] eq '/app/body' && $_->[1] != 200 } @timed), 0, 'access log: the status that was sent, where one was';
-is scalar(grep { $_->[0] =~ m{/app/(?:hang|body)} && $_->[2] > 150 + 1000 * $NOTICED + 250 * $SLOW } @timed), 0, 'access log: ended then';
+is scalar(grep { $_->[0] =~ m{/app/(?:hang|body)} && $_->[2] > 150 + 1000 * $NOTICED + 800 * $SLOW } @timed), 0, 'access log: ended then';
 
 # Nor does it matter that its upload is not complete, where nobody reads it meanwhile.
 if (mpm() ne 'prefork') {
@@ -134,7 +134,7 @@ if (mpm() ne 'prefork') {
     $k->close;
     my ($until, $ms) = (time + 4 * $SLOW);
     sleep 0.02 while !(($ms) = RevProxy::slurp($t->dir . '/logs/timed.log') =~ m{^/one/waits \d+ (\d+)}m) && time < $until;
-    ok $ms && $ms <= 150 + 1000 * $NOTICED + 250 * $SLOW, 'in an upload that waits for a free connection, FIN: ' . ($ms // 'not') . ' ms';
+    ok $ms && $ms <= 150 + 1000 * $NOTICED + 800 * $SLOW, 'in an upload that waits for a free connection, FIN: ' . ($ms // 'not') . ' ms';
     $first->close;
 }
 

@@ -53,7 +53,8 @@ for my $row ([ site => '/x', '/' ], [ mobile => '/x', '/', @phone ], [ beta => '
 }
 $b{mobile}->stop;
 is who('/a', @phone), '503', 'an application that is down';
-$t->claim_fault('RP0102', route => '[P]', phase => 'connecting', count => 1);
+# The second attempt, where it is not seen at once that what was kept is closed.
+$t->claim_fault('RP0102', route => '[P]', phase => 'connecting', count => 1, attempt => '[12]');
 is who('/a'), '200 site /a', 'does not concern the others';
 
 $t->finish;

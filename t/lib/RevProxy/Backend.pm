@@ -271,7 +271,15 @@ sub of_kind { my ($self, $kind) = @_; return grep { $_->{event} eq $kind } $self
 
 sub requests         { my ($self) = @_; return map { $_->{message} } $self->of_kind('request') }
 sub connections      { my ($self) = @_; return scalar(my @all = $self->of_kind('open')) }
-sub open_connections { my ($self) = @_; return $self->connections - (() = $self->of_kind('close')) }
+
+# By number: what was opened before forget is not counted, and may close after it.
+sub open_connections {
+    my ($self) = @_;
+    my %open = map { $_->{connection} => 1 } $self->of_kind('open');
+    delete $open{ $_->{connection} } for $self->of_kind('close');
+    return scalar keys %open;
+}
+
 sub notes            { my ($self) = @_; return map { $_->{text} } $self->of_kind('note') }
 
 =head2 wait_for(sub { condition }, $seconds)
