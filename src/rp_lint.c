@@ -12,19 +12,67 @@ static const rp_lint_check_t *const tables[] = {
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
+/* Lines of one check of level notice that configtest shows: hundreds of routes may be without a
+ * ProxyPassReverse, and that may be meant. */
+#define NOTICES 5
+
 /* ---- reports ---- */
+
+static int *get_count(const rp_lint_t *lint, const char *name)
+{
+    int *count = apr_hash_get(lint->counts, name, APR_HASH_KEY_STRING);
+
+    if (!count) {
+        count = apr_pcalloc(lint->p, sizeof(*count));
+        apr_hash_set(lint->counts, name, APR_HASH_KEY_STRING, count);
+    }
+    return count;
+}
+
+/* With it all is shown, at configtest and in the error log. */
+static bool shows_all(const rp_lint_t *lint)
+{
+    return APLOG_IS_LEVEL(lint->main, APLOG_INFO);
+}
+
+/* httpd shows a notice whatever its LogLevel is. */
+static int choose_level(const rp_lint_t *lint)
+{
+    if (lint->check->level != APLOG_NOTICE || shows_all(lint)) {
+        return lint->check->level;
+    }
+    return lint->is_configtest && ++*get_count(lint, lint->check->name) <= NOTICES ? APLOG_NOTICE : APLOG_INFO;
+}
+
+static void report_counts(const rp_lint_t *lint)
+{
+    apr_hash_index_t *hi;
+
+    for (hi = apr_hash_first(lint->p, lint->counts); hi; hi = apr_hash_next(hi)) {
+        const char *name = apr_hash_this_key(hi);
+        int more = *(const int *)apr_hash_this_val(hi) - NOTICES;
+
+        if (more > 0) {
+            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, lint->main,
+                         "lint: %d more of this kind: LogLevel revproxy:info shows them, RevProxyLint -%s none [%s]", more,
+                         name, name);
+        }
+    }
+}
 
 /* To the main server's log: a virtual host's is not open at configtest. */
 static void report(const rp_lint_t *lint, const char *file, int line, const char *text)
 {
     const char *key = apr_psprintf(lint->p, "%s:%d:%s", file, line, text);
+    int level;
 
     if (apr_hash_get(lint->said, key, APR_HASH_KEY_STRING)) {
         return;
     }
     apr_hash_set(lint->said, key, APR_HASH_KEY_STRING, key);
     *lint->is_refused |= lint->check->level <= APLOG_ERR;
-    ap_log_error(APLOG_MARK, lint->check->level, 0, lint->main, "lint: %s:%d: %s [%s]", file, line, text,
+    level = choose_level(lint);
+    ap_log_error(APLOG_MARK, level, 0, lint->main, "lint: %s:%d: %s [%s]", file, line, text,
                  lint->check->name);
 }
 
@@ -202,6 +250,13 @@ const rp_group_t *rp_lint_get_group(const rp_lint_t *lint, const rp_route_t *rou
     return route->group ? rp_conf_find_group(lint->conf, route->group->name) : NULL;
 }
 
+bool rp_lint_keeps_host(const rp_lint_t *lint)
+{
+    const rp_dir_conf_t *own = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
+
+    return (lint->dir->preserve_host != RP_UNSET ? lint->dir : own)->preserve_host == RP_ON;
+}
+
 static bool is_first_look(rp_lint_t *lint, const rp_route_t *route)
 {
     const rp_route_t **key;
@@ -316,6 +371,7 @@ static bool check_all(apr_pool_t *p, server_rec *main, bool is_configtest)
 
     lint.seen = apr_hash_make(p);
     lint.said = apr_hash_make(p);
+    lint.counts = apr_hash_make(p);
     rp_lint_index_tree(&lint);
     for (i = 0; i < servers->nelts; i++) {
         look_at_server(&lint, APR_ARRAY_IDX(servers, i, server_rec *));
@@ -324,6 +380,7 @@ static bool check_all(apr_pool_t *p, server_rec *main, bool is_configtest)
     lint.s = main;
     lint.conf = rp_conf_get_server(main);
     run_checks(&lint, RP_LINT_WHOLE);
+    report_counts(&lint);
     return !is_refused;
 }
 

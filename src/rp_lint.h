@@ -6,7 +6,8 @@
  * Memory:    the pools given.
  * Blocks?    At configtest for two seconds at most, while names are looked up; else for local files only.
  *
- * Level warn: most likely a mistake. Level info: legal, may be meant, worth knowing.
+ * Level warn: most likely a mistake. Level notice: often not meant; said at configtest, a few lines of each check,
+ * and in the error log with LogLevel revproxy:info. Level info: legal, may be meant, worth knowing.
  * A sound configuration gives no warn line.
  */
 #ifndef RP_LINT_H

@@ -185,10 +185,10 @@ const rp_lint_check_t rp_lint_group_checks[] = {
     {"group-hidden", APLOG_WARNING, RP_LINT_GROUP, check_hidden},
     {"member-double", APLOG_WARNING, RP_LINT_GROUP, check_double},
     {"member-slash", APLOG_WARNING, RP_LINT_GROUP, check_member_slash},
-    {"member-unused", APLOG_INFO, RP_LINT_GROUP, check_member_unused},
+    {"member-unused", APLOG_NOTICE, RP_LINT_GROUP, check_member_unused},
     {"member-route", APLOG_WARNING, RP_LINT_GROUP, check_member_route},
     {"sticky-route", APLOG_WARNING, RP_LINT_GROUP, check_sticky},
     {"redirect", APLOG_WARNING, RP_LINT_GROUP, check_redirect},
-    {"group-timeout", APLOG_INFO, RP_LINT_GROUP, check_group_timeout},
+    {"group-timeout", APLOG_NOTICE, RP_LINT_GROUP, check_group_timeout},
     {.name = NULL},
 };

@@ -267,9 +267,7 @@ static const rp_route_t *follow(const rp_lint_t *lint, const rp_backend_t *b, co
 
 static bool comes_back(const rp_lint_t *lint, const rp_backend_t *b, const char *path)
 {
-    const rp_dir_conf_t *own = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
-    bool keeps_host = (lint->dir->preserve_host != RP_UNSET ? lint->dir : own)->preserve_host == RP_ON;
-    const char *host = keeps_host && lint->s->server_hostname ? lint->s->server_hostname : b->host;
+    const char *host = rp_lint_keeps_host(lint) && lint->s->server_hostname ? lint->s->server_hostname : b->host;
 
     return !b->uds_path && !b->has_variable_host && !b->has_variable_path && is_own_address(lint, b) &&
            follow(lint, b, host, path) == lint->route;

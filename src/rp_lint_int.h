@@ -41,7 +41,8 @@ typedef enum {
 typedef struct rp_lint_check_t {
     const char *name; /* for RevProxyLint and README; NULL ends a table */
     int level;        /* APLOG_ERR: no request can succeed, so configtest fails; APLOG_WARNING: most
-                         likely a mistake; APLOG_INFO: legal, worth knowing */
+                         likely a mistake; APLOG_NOTICE: legal, what people often did not mean, said at
+                         configtest; APLOG_INFO: legal, worth knowing */
     rp_lint_scope_t scope;
     void (*run)(rp_lint_t *lint);
 } rp_lint_check_t;
@@ -67,6 +68,7 @@ struct rp_lint_t {
     apr_hash_t *reversed;         /* of s: URL of a ProxyPassReverse: see rp_lint_reverse.c */
     apr_hash_t *targets;          /* of s: authority of a route's target: array of const rp_route_t *; "=URL": one */
     apr_hash_t *said;             /* what was reported: a virtual host repeats the main server's */
+    apr_hash_t *counts;           /* name of a check of level notice: int, how often it had something to say */
     apr_hash_t *balancers;        /* "name" of each balancer:// that a directive leads to; "*": some have variables */
 };
 
@@ -81,6 +83,8 @@ const apr_array_header_t *rp_lint_get_servers(apr_pool_t *p, server_rec *main);
 /* The balancer that a route of lint->s leads to: its name counts, and a virtual host may have its own. NULL: it
  * leads to none, or to one that the request names. */
 const rp_group_t *rp_lint_get_group(const rp_lint_t *lint, const rp_route_t *route);
+/* Does lint->route, or lint->backend, get the client's Host (ProxyPreserveHost)? */
+bool rp_lint_keeps_host(const rp_lint_t *lint);
 /* One finding of the running check. */
 void rp_lint_say(const rp_lint_t *lint, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -162,18 +162,6 @@ static bool is_covered(const rp_lint_t *lint, const rp_route_t *route)
     return has_cover(lint, route->target) || has_member_cover(lint, route->group);
 }
 
-static void check_reverse(rp_lint_t *lint)
-{
-    const rp_route_t *route = lint->route;
-
-    if (needs_cover(route) && !is_covered(lint, route)) {
-        rp_lint_say_route(lint,
-                          "no ProxyPassReverse for this target: redirects of the backend reach clients as they "
-                          "are; to map them write ProxyPassReverse %s %s",
-                          route->regex ? "PATH" : route->path, route->raw_target);
-    }
-}
-
 static bool is_same_but_slash(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
@@ -181,6 +169,24 @@ static bool is_same_but_slash(const char *a, const char *b)
     n -= n > 0 && a[n - 1] == '/';
     m -= m > 0 && b[m - 1] == '/';
     return n == m && !memcmp(a, b, n);
+}
+
+/* With ProxyPreserveHost the backend knows the public host, and with one path for both its redirects are right. */
+static bool redirects_right(const rp_lint_t *lint, const rp_route_t *route)
+{
+    return rp_lint_keeps_host(lint) && !route->regex && is_same_but_slash(route->path, rp_lint_find_path(route->target));
+}
+
+static void check_reverse(rp_lint_t *lint)
+{
+    const rp_route_t *route = lint->route;
+
+    if (needs_cover(route) && !is_covered(lint, route) && !redirects_right(lint, route)) {
+        rp_lint_say_route(lint,
+                          "no ProxyPassReverse for this target: redirects of the backend reach clients as they "
+                          "are; to map them write ProxyPassReverse %s %s",
+                          route->regex ? "PATH" : route->path, route->raw_target);
+    }
 }
 
 /* ---- lines without routes ---- */
@@ -448,10 +454,10 @@ static void check_cookie_domain(rp_lint_t *lint)
 }
 
 const rp_lint_check_t rp_lint_reverse_checks[] = {
-    {"reverse", APLOG_INFO, RP_LINT_ROUTE, check_reverse},
+    {"reverse", APLOG_NOTICE, RP_LINT_ROUTE, check_reverse},
     {"reverse-path", APLOG_WARNING, RP_LINT_ROUTE, check_reverse_path},
     {"reverse-target", APLOG_WARNING, RP_LINT_SERVER, check_reverse_target},
-    {"reverse-unused", APLOG_INFO, RP_LINT_SERVER, check_reverse_unused},
+    {"reverse-unused", APLOG_NOTICE, RP_LINT_SERVER, check_reverse_unused},
     {"reverse-regex", APLOG_WARNING, RP_LINT_SERVER, check_reverse_regex},
     {"reverse-slash", APLOG_WARNING, RP_LINT_SERVER, check_reverse_slash},
     {"cookie-path", APLOG_WARNING, RP_LINT_SERVER, check_cookie_path},

@@ -283,6 +283,16 @@ static void check_retry(rp_lint_t *lint)
     }
 }
 
+static void check_member_retry(rp_lint_t *lint)
+{
+    const rp_options_t *opt = &lint->backend->opt;
+
+    if (!lint->route && opt->set & RP_OPT_RETRY && opt->retry == 0) {
+        rp_lint_say_backend(lint, "with retry=0 a member that has just failed gets its share of requests all the time, and each of them "
+                                  "an attempt in vain: leave it out, then one request tries it after 1, 2, 4 ... seconds");
+    }
+}
+
 static void check_reuse(rp_lint_t *lint)
 {
     const rp_options_t *opt = &lint->backend->opt;
@@ -421,13 +431,14 @@ const rp_lint_check_t rp_lint_route_checks[] = {
     {"typo", APLOG_WARNING, RP_LINT_ROUTE, check_typo},
     {"port", APLOG_WARNING, RP_LINT_BACKEND, check_port},
     {"no-effect", APLOG_INFO, RP_LINT_ROUTE, check_no_effect},
-    {"retry", APLOG_INFO, RP_LINT_ROUTE, check_retry},
-    {"reuse", APLOG_INFO, RP_LINT_BACKEND, check_reuse},
+    {"retry", APLOG_NOTICE, RP_LINT_ROUTE, check_retry},
+    {"retry", APLOG_NOTICE, RP_LINT_BACKEND, check_member_retry},
+    {"reuse", APLOG_NOTICE, RP_LINT_BACKEND, check_reuse},
     {"limits", APLOG_WARNING, RP_LINT_BACKEND, check_limits},
     {"unit", APLOG_WARNING, RP_LINT_BACKEND, check_unit},
-    {"patience", APLOG_INFO, RP_LINT_BACKEND, check_patience},
+    {"patience", APLOG_NOTICE, RP_LINT_BACKEND, check_patience},
     {"unit", APLOG_WARNING, RP_LINT_DIRECTIVE, check_proxy_timeout_unit},
-    {"patience", APLOG_INFO, RP_LINT_DIRECTIVE, check_proxy_timeout},
+    {"patience", APLOG_NOTICE, RP_LINT_DIRECTIVE, check_proxy_timeout},
     {"encoded-slashes", APLOG_INFO, RP_LINT_ROUTE, check_encoded_slashes},
     {"nowhere", APLOG_WARNING, RP_LINT_SERVER, check_nowhere},
     {.name = NULL},

@@ -173,13 +173,6 @@ static void check_rule(rp_lint_t *lint)
 
 /* ---- names in certificates ---- */
 
-static bool is_preserving(const rp_lint_t *lint)
-{
-    const rp_dir_conf_t *own = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
-
-    return (lint->dir->preserve_host != RP_UNSET ? lint->dir : own)->preserve_host == RP_ON;
-}
-
 static bool has_name_check(const rp_lint_t *lint, const rp_backend_t *b)
 {
     return is_said(lint, "SSLProxyEngine", "on", b->server) && !is_said(lint, "SSLProxyCheckPeerName", "off", b->server);
@@ -194,7 +187,7 @@ static void check_address(rp_lint_t *lint)
 {
     const rp_backend_t *b = get_tls_backend(lint);
 
-    if (b && !b->uds_path && is_address(b->host) && has_name_check(lint, b) && !is_preserving(lint)) {
+    if (b && !b->uds_path && is_address(b->host) && has_name_check(lint, b) && !rp_lint_keeps_host(lint)) {
         rp_lint_say_backend(lint,
                           "the backend's certificate has to name the address %s, and few do; else each request gets 502: "
                           "write the name that stands in it as the target's host, or SSLProxyCheckPeerName off",
@@ -206,7 +199,7 @@ static void check_host(rp_lint_t *lint)
 {
     const rp_backend_t *b = get_tls_backend(lint);
 
-    if (b && is_preserving(lint) && has_name_check(lint, b)) {
+    if (b && rp_lint_keeps_host(lint) && has_name_check(lint, b)) {
         rp_lint_say_backend(lint,
                           "with ProxyPreserveHost On the client's Host is the TLS name (SNI), too, and the backend's "
                           "certificate has to carry it, not %s: else ProxyPreserveHost Off or SSLProxyCheckPeerName off",

@@ -266,7 +266,7 @@ const rp_lint_check_t rp_lint_tree_checks[] = {
     {"no-http", APLOG_WARNING, RP_LINT_DIRECTIVE, check_no_http},
     {"beside", APLOG_WARNING, RP_LINT_WHOLE, check_beside},
     {"manager", APLOG_WARNING, RP_LINT_DIRECTIVE, check_manager},
-    {"env", APLOG_INFO, RP_LINT_DIRECTIVE, check_env},
+    {"env", APLOG_NOTICE, RP_LINT_DIRECTIVE, check_env},
     {"error-override", APLOG_INFO, RP_LINT_DIRECTIVE, check_error_override},
     {.name = NULL},
 };

@@ -71,7 +71,7 @@ is join(' ', grep { !$known{$_} } sort keys %named), '', 'README names no direct
 my %level;
 for my $file (glob 'src/rp_lint_*.c') {
     my $tables = text_of($file);
-    $level{$1} = { ERR => 'error', WARNING => 'warn', INFO => 'info' }->{$2} while $tables =~ /^    \{"([\w-]+)", APLOG_(ERR|WARNING|INFO),/mg;
+    $level{$1} = { ERR => 'error', WARNING => 'warn', NOTICE => 'notice', INFO => 'info' }->{$2} while $tables =~ /^    \{"([\w-]+)", APLOG_(ERR|WARNING|NOTICE|INFO),/mg;
 }
 cmp_ok scalar(keys %level), '>=', 40, 'checks found in the source';
 my %check = map { (names_in($_->[0]))[0] => $_->[1] } table('lint');

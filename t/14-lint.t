@@ -36,10 +36,10 @@ my @suspicious = (
     [ 'ProxyPass x http://a', 1, 'warn', qr{never used: paths of requests begin with /} ],
     [ 'ProxyPass /x http://a/y?z=1', 1, 'warn', qr{sent as %3F} ],
     [ 'ProxyPass /x http://a max=5 smax=6', 1, 'warn', qr{smax=6 is more than max=5} ],
-    [ 'ProxyPass /x http://a retry=5', 1, 'info', qr{retry= has no effect here: .*\[retry\]$} ],
-    [ 'ProxyPass /x http://a disablereuse=On ttl=5', 1, 'info', qr{disablereuse=On costs .*ttl= and smax= have no effect with it} ],
+    [ 'ProxyPass /x http://a retry=5', 1, 'notice', qr{retry= has no effect here: .*\[retry\]$} ],
+    [ 'ProxyPass /x http://a disablereuse=On ttl=5', 1, 'notice', qr{disablereuse=On costs .*ttl= and smax= have no effect with it} ],
     [ "<Proxy http://a>\nProxyPass http://b\n</Proxy>", 2, 'warn', qr{no effect inside <Proxy>} ],
-    [ 'ProxyPass /x http://a', 1, 'info', qr{no ProxyPassReverse for this target.*write ProxyPassReverse /x http://a \[reverse\]$} ],
+    [ 'ProxyPass /x http://a', 1, 'notice', qr{no ProxyPassReverse for this target.*write ProxyPassReverse /x http://a \[reverse\]$} ],
     [ 'ProxyPass /x https://a', 1, 'error', qr{SSLProxyEngine On} ],
     [ "<Proxy balancer://b>\nBalancerMember https://a\n</Proxy>\nProxyPass / balancer://b/", 2, 'error', qr{BalancerMember https://a: the target wants TLS.*SSLProxyEngine On} ],
     [ "<VirtualHost *:80>\nProxyPass /x wss://a\n</VirtualHost>\n<VirtualHost *:80>\nSSLProxyEngine On\n</VirtualHost>", 2, 'error', qr{SSLProxyEngine On} ],
@@ -92,12 +92,21 @@ ProxyPass        /${T} http://a/${T}/ interpolate
 </VirtualHost>
 EOT
 my $report = lint($sound, modules => ['ssl']);
-is join("\n", grep { !/:info\]/ } split /\n/, $report), '', 'a sound configuration: no warning';
+is join("\n", grep { !/:(?:info|notice)\]/ } split /\n/, $report), '', 'a sound configuration: no warning';
 $report =~ s/.*(?:no ProxyPassReverse for this target|nobody looks who has signed).*\n//g;
 is $report, '', '... and no other remark';
 
-# Remarks are of level info, so the usual configtest does not show them.
-is lint("LogLevel revproxy:warn\nProxyPass /x http://a retry=5"), '', 'level info is hidden by default';
+# The usual configtest shows notices, some of each kind, and no remarks of level info.
+my $many = join '', map {"ProxyPass /x$_ http://a/x$_\n"} 1 .. 12;
+my $usual = lint("LogLevel revproxy:warn\nProxyPass / http://a flushpackets=on retry=5\n$many");
+is scalar(() = $usual =~ /:notice\] .*retry= has no effect here.*\[retry\]$/mg), 1, 'a notice is shown, whatever LogLevel is';
+is scalar(() = $usual =~ /:notice\] .*no ProxyPassReverse for this target.*\[reverse\]$/mg), 5, '... five of a kind';
+like $usual, qr/lint: 8 more of this kind: LogLevel revproxy:info shows them, RevProxyLint -reverse none \[reverse\]$/m, '... and how many there are';
+unlike $usual, qr/:info\]|flushpackets/, 'level info is hidden';
+is scalar(() = lint("ProxyPass / http://a\n$many") =~ /:notice\] .*\[reverse\]$/mg), 13, 'LogLevel revproxy:info shows all';
+unlike lint("ProxyPreserveHost On\nProxyPass /x/ http://a/x/\nProxyPass /y http://a/y\n<Location /z>\nProxyPass http://a/z\n</Location>"), qr/\[reverse\]/,
+    'a backend that knows host and path redirects right';
+is scalar(() = lint("ProxyPreserveHost On\nProxyPass /x/ http://a/y/\n<Location /z>\nProxyPreserveHost Off\nProxyPass http://a/z\n</Location>") =~ /\[reverse\]/g), 2, '... else it does not';
 
 # --- RevProxyLint
 my $wrong = "ProxyPass /x http://a/\n<VirtualHost *:80>\nProxyPassInherit Off\nProxyPass /y http://b/\n%s\n</VirtualHost>\n";

@@ -132,10 +132,10 @@ EOT
 ProxyPassMatch ^/app/(.*)$ http://localhost:8080/$1
 ProxyPassReverse ^/app/(.*)$ http://localhost:8080/$1
 EOT
-    [ 'no ProxyPassReverse at all', { level => 'info' }, <<'EOT', 1, qr{redirects of the backend reach clients as they are; to map them write ProxyPassReverse /app http://localhost:8080/app \[reverse\]} ],
+    [ 'no ProxyPassReverse at all', { level => 'notice' }, <<'EOT', 1, qr{redirects of the backend reach clients as they are; to map them write ProxyPassReverse /app http://localhost:8080/app \[reverse\]} ],
 ProxyPass /app http://localhost:8080/app
 EOT
-    [ 'a leftover ProxyPassReverse', { level => 'info' }, <<'EOT', 3, qr{no target begins so; right only if a backend calls itself that.*\[reverse-unused\]} ],
+    [ 'a leftover ProxyPassReverse', { level => 'notice' }, <<'EOT', 3, qr{no target begins so; right only if a backend calls itself that.*\[reverse-unused\]} ],
 ProxyPass / http://localhost:3000/
 ProxyPassReverse / http://localhost:3000/
 ProxyPassReverse / http://oldhost.example.com:9090/
@@ -404,7 +404,7 @@ EOT
 ProxyPass / balancer://tomcat/
 ProxyPassReverse / balancer://tomcat/
 EOT
-    [ 'timeout of the balancer', { modules => ['slotmem_shm'], level => 'info' }, <<'EOT', 1, qr{is how long requests wait when no member is usable; .*write timeout= behind BalancerMember, or ProxyTimeout \[group-timeout\]} ],
+    [ 'timeout of the balancer', { modules => ['slotmem_shm'], level => 'notice' }, <<'EOT', 1, qr{is how long requests wait when no member is usable; .*write timeout= behind BalancerMember, or ProxyTimeout \[group-timeout\]} ],
 <Proxy balancer://c>
     BalancerMember http://10.0.0.1:8080
     BalancerMember http://10.0.0.2:8080
@@ -479,7 +479,7 @@ ProxyTimeout 60000
 ProxyPass / http://localhost:3000/
 ProxyPassReverse / http://localhost:3000/
 EOT
-    [ 'ProxyTimeout of two hours', { level => 'info' }, <<'EOT', 1, qr{clients give up after 300 seconds at most.*write timeout= at the one route that needs it.*\[patience\]} ],
+    [ 'ProxyTimeout of two hours', { level => 'notice' }, <<'EOT', 1, qr{clients give up after 300 seconds at most.*write timeout= at the one route that needs it.*\[patience\]} ],
 ProxyTimeout 7200
 ProxyPass / http://localhost:3000/
 ProxyPassReverse / http://localhost:3000/
@@ -492,19 +492,35 @@ EOT
 ProxyPass / balancer://c/
 ProxyPassReverse / balancer://c/
 EOT
-    [ 'a timeout that no client waits for', { level => 'info' }, <<'EOT', 1, qr{timeout= is 3600 seconds, and clients give up after 300.*for idle WebSockets write RevProxyTunnelIdle \[patience\]} ],
+    [ 'a timeout that no client waits for', { level => 'notice' }, <<'EOT', 1, qr{timeout= is 3600 seconds, and clients give up after 300.*for idle WebSockets write RevProxyTunnelIdle \[patience\]} ],
 ProxyPass / http://localhost:3000/ timeout=3600
 ProxyPassReverse / http://localhost:3000/
 EOT
-    [ 'retry=0', { level => 'info' }, <<'EOT', 1, qr{retry=0 was the cure for a minute of 503.*leave it out \[retry\]} ],
+    [ 'retry=0', { level => 'notice' }, <<'EOT', 1, qr{retry=0 was the cure for a minute of 503.*leave it out \[retry\]} ],
 ProxyPass / http://localhost:3000/ retry=0
 ProxyPassReverse / http://localhost:3000/
 EOT
-    [ 'disablereuse=On', { level => 'info' }, <<'EOT', 1, qr{disablereuse=On costs a new connection for each request.*leave it out \[reuse\]} ],
+    [ 'retry=0 in a pool', { modules => ['slotmem_shm'], level => 'notice' }, <<'EOT', 2, qr{BalancerMember http://10\.0\.0\.1:8080: with retry=0 a member that has just failed gets its share.*leave it out, then one request tries it.*\[retry\]} ],
+<Proxy balancer://pool>
+    BalancerMember http://10.0.0.1:8080 retry=0
+    BalancerMember http://10.0.0.2:8080
+</Proxy>
+ProxyPass / balancer://pool/
+ProxyPassReverse / balancer://pool/
+EOT
+    [ 'a member that never gets a request', { modules => ['slotmem_shm'], level => 'notice' }, <<'EOT', 3, qr{member http://10\.0\.0\.2:8080 gets no requests, since status= says that it is disabled: remove the letter when it shall \[member-unused\]} ],
+<Proxy balancer://pool>
+    BalancerMember http://10.0.0.1:8080
+    BalancerMember http://10.0.0.2:8080 status=+D
+</Proxy>
+ProxyPass / balancer://pool/
+ProxyPassReverse / balancer://pool/
+EOT
+    [ 'disablereuse=On', { level => 'notice' }, <<'EOT', 1, qr{disablereuse=On costs a new connection for each request.*leave it out \[reuse\]} ],
 ProxyPass / http://localhost:3000/ disablereuse=On
 ProxyPassReverse / http://localhost:3000/
 EOT
-    [ 'proxy-initial-not-pooled', { modules => ['env'], level => 'info' }, <<'EOT', 1, qr{costs a new connection for each request that is a client's first.*leave it out \[env\]} ],
+    [ 'proxy-initial-not-pooled', { modules => ['env'], level => 'notice' }, <<'EOT', 1, qr{costs a new connection for each request that is a client's first.*leave it out \[env\]} ],
 SetEnv proxy-initial-not-pooled 1
 ProxyPass / http://localhost:3000/
 ProxyPassReverse / http://localhost:3000/
