@@ -128,12 +128,22 @@ static const char *fill_variables(apr_pool_t *p, const char *url, unsigned flags
     return filled;
 }
 
-/* scheme://host[:port]rest, all variable parts in host and port left as they are. */
+/* The first of these bytes that is not part of a variable, or the text's end. */
+static const char *find_literal(const char *text, const char *bytes, unsigned flags)
+{
+    for (; *text && !strchr(bytes, *text); text++) {
+        const char *brace = is_variable(text, flags) && text[1] == '{' ? strchr(text, '}') : NULL;
+
+        text = brace ? brace : text;
+    }
+    return text;
+}
+
+/* scheme://[user@]host[:port]rest, all variable parts in host and port left as they are. */
 static const char *name_variable_host(apr_pool_t *p, rp_backend_t *b, const char *url, unsigned flags)
 {
     const char *host = strstr(url, "://") + 3;
-    const char *end = host + strcspn(host, "/?#");
-    const char *colon = memchr(host, ':', (size_t)(end - host));
+    const char *end = find_literal(host, "/?#", flags), *colon;
     apr_int64_t port = 0;
     rp_uri_t u;
     int err = rp_uri_split(&u, fill_variables(p, url, flags));
@@ -141,9 +151,13 @@ static const char *name_variable_host(apr_pool_t *p, rp_backend_t *b, const char
     if (err) {
         return describe(p, err, url);
     }
+    if (u.userinfo.p) {
+        host = find_literal(host, "@", flags) + 1;
+    }
+    colon = find_literal(*host == '[' ? host + strcspn(host, "]") : host, ":/?#", flags);
     b->has_variable_host = true;
-    b->host = lower(p, host, (size_t)((colon ? colon : end) - host));
-    if (colon &&
+    b->host = lower(p, host, (size_t)(colon - host));
+    if (*colon == ':' &&
         !rp_conf_parse_number(apr_pstrmemdup(p, colon + 1, strspn(colon + 1, "0123456789")),
                               &port) &&
         port > 0 && port <= 65535) {
