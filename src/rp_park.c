@@ -40,8 +40,8 @@ void rp_park_poll(struct pollfd *fds, int n, apr_time_t until)
     (void)poll(fds, (nfds_t)n + 1, left > 0 ? to_poll_ms(left) : 0);
 }
 
-/* Threads of this child in which somebody waits who could do without. */
-static apr_uint32_t lent;
+/* Threads of this child in which somebody waits, and of these the ones that could do without. */
+static apr_uint32_t waiting, lent;
 
 bool rp_park_lend_thread(void)
 {
@@ -49,11 +49,13 @@ bool rp_park_lend_thread(void)
         return false;
     }
     apr_atomic_inc32(&lent);
+    apr_atomic_inc32(&waiting);
     return true;
 }
 
 void rp_park_return_thread(void)
 {
+    apr_atomic_dec32(&waiting);
     apr_atomic_dec32(&lent);
 }
 
@@ -61,7 +63,7 @@ void rp_park_return_thread(void)
  * what costs most: another processor has to be interrupted for it. */
 bool rp_park_yield(void)
 {
-    if (apr_atomic_read32(&lent) < 2) {
+    if (apr_atomic_read32(&waiting) < 2) {
         return false;
     }
     (void)sched_yield();
@@ -76,6 +78,16 @@ static bool has_yielded(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *re
         ready->backend = wait->backend_events;
     }
     return how->has_yielded;
+}
+
+/* Who cannot be parked. */
+static void wait_at_length(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready, apr_interval_time_t longest)
+{
+    apr_atomic_inc32(&waiting);
+    if (!has_yielded(how, wait, ready)) {
+        wait_in_thread(wait, ready, longest);
+    }
+    apr_atomic_dec32(&waiting);
 }
 
 /* A thread that waits costs nothing while others are idle, and parking costs some system calls:
@@ -105,7 +117,7 @@ rp_park_result_t rp_park_wait(rp_parking_t *how, const rp_wait_t *wait, rp_ready
 
     *ready = (rp_ready_t){0, 0, false, false};
     if (!how->park) {
-        wait_in_thread(wait, ready, longest);
+        wait_at_length(how, wait, ready, longest);
         return RP_PARK_READY;
     }
     if (!how->serve || how->is_unserved) {

@@ -396,7 +396,9 @@ static bool has_next_request(rp_park_t *park, unsigned served)
     if (!park->is_ours || !park->is_chatty || !is_idle(park->c) || is_stopping() || !rp_park_lend_thread()) {
         return false;
     }
-    park->is_chatty = (rp_park_yield() && poll(&client, 1, 0) > 0) || poll(&client, 1, NEXT_REQUEST_MILLISECONDS) > 0;
+    /* Many requests are under way where they are parked: more than run before this client asks again. */
+    park->is_chatty = (!park->was_parked && rp_park_yield() && poll(&client, 1, 0) > 0) ||
+                      poll(&client, 1, NEXT_REQUEST_MILLISECONDS) > 0;
     rp_park_return_thread();
     return park->is_chatty;
 }
@@ -407,7 +409,7 @@ static int handle_requests(rp_park_t *park, unsigned served, int result)
 {
     while (!served || (park->state == RUNNING && result == OK && has_next_request(park, served))) {
         park->state = RUNNING;
-        park->is_ours = false;
+        park->is_ours = park->was_parked = false;
         park->c->cs->state = CONN_STATE_PROCESSING;
         result = ap_run_process_connection(park->c);
         served++;
@@ -436,6 +438,7 @@ static int go_on(rp_park_t *park)
     rp_park_collect(park);
     park->how->is_slow = apr_time_now() - park->since > park->how->park_after;
     (void)park->how->resume(park->how->ctx);
+    park->was_parked = true;
     return handle_requests(park, 1, OK);
 }
 

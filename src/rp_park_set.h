@@ -36,6 +36,7 @@ struct rp_park_t {
     apr_time_t since;     /* it was parked */
     apr_time_t idle_since; /* the last request ended; 0: none has */
     bool is_ours;          /* the request under way is proxied */
+    bool was_parked;       /* the request under way, or the last one */
     bool is_chatty;        /* the client sent its last request right after an answer */
     apr_time_t timer_at;  /* what timer_fd is set to */
     bool is_served;        /* the request that is parked is: by the ferry */

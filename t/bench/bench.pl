@@ -35,7 +35,7 @@ sub usage {
     my $text = <<"TEXT";
 usage: t/bench/run [options]
   --rounds N       rounds; in each, every row is run on every proxy (5)
-  --seconds N      length of one run (3)
+  --seconds N      length of one run (3); at least 4 for a thousand clients
   --rows LIST      of $rows,
                    and cN: small with N clients
                    ($default)
@@ -167,7 +167,7 @@ sub run_rounds {
             say_progress("round $round of $opt->{rounds}: $row->{name}");
             for my $proxy (@$proxies) {
                 push @{ $result->{runs}{ $row->{name} }{ $proxy->{name} } },
-                    Bench::Load::measure($ctx, $proxy, $row, $opt->{seconds});
+                    Bench::Load::measure($ctx, $proxy, $row, Bench::Load::length_of($row, $opt->{seconds}));
             }
         }
         $result->{rounds_done} = $round;
@@ -237,8 +237,12 @@ sub has_errors {
 sub time_limit {
     my ($opt) = @_;
     return $opt->{limit} if $opt->{limit};
-    my $runs = @{ $opt->{rows} } * @{ $opt->{proxies} };
-    return 60 + 2 * $runs * ($opt->{rounds} * ($opt->{seconds} + OVERHEAD_S) + 1 + OVERHEAD_S);
+    my $proxies = @{ $opt->{proxies} };
+    my $seconds = 60;
+    for my $row (@{ $opt->{rows} }) {
+        $seconds += 2 * $proxies * ($opt->{rounds} * (Bench::Load::length_of($row, $opt->{seconds}) + OVERHEAD_S) + 1 + OVERHEAD_S);
+    }
+    return $seconds;
 }
 
 sub raise_open_files {

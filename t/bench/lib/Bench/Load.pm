@@ -14,6 +14,8 @@ use constant {
     QUIET_NS   => 2_000_000,  # CPU in 0.2 s below which a server is at rest
     SETTLE_S   => 10,
     BULK_BYTES => 1 << 20,
+    CROWD      => 500,     # so many clients take most of a second to connect, which is not what a row is about:
+    CROWD_S    => 4,       # ... not shorter
 };
 
 # name, tool (Bench::Client), port of the proxy, path, body bytes, clients, in the default set, text
@@ -68,6 +70,12 @@ sub probe {
     die "$where: answer is ", $status || 'nothing', "\n" if !$status || $status !~ m{^HTTP/\S+ 200};
     die "$where: not the body expected\n" if !defined $body || $body ne Bench::Servers::body_of($row->{size});
     return length $text;
+}
+
+# How long a run of this row takes where so many seconds are asked for.
+sub length_of {
+    my ($row, $seconds) = @_;
+    return $row->{clients} >= CROWD && $seconds < CROWD_S && $row->{name} !~ /^c/ ? CROWD_S : $seconds;
 }
 
 # Requests that wrk gave up at the end of a run may still be under way.

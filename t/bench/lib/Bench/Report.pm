@@ -168,6 +168,10 @@ sub print_report {
         . "rounds' own ratios (lowest to highest).  Only the ratios mean anything elsewhere.\n",
         $result->{rounds_done}, $result->{seconds};
     for my $row (@{ $result->{rows} }) {
+        my $length = Bench::Load::length_of($row, $result->{seconds});
+        print "$row->{name}: $length s a round\n" if $length != $result->{seconds};
+    }
+    for my $row (@{ $result->{rows} }) {
         my $summary = $result->{summary}{ $row->{name} } or next;
         my $runs    = $result->{runs}{ $row->{name} };
         print "\n$row->{name}: $row->{text}\n";
