@@ -108,6 +108,9 @@ static void register_operators(void)
     ap_hook_check_config(rp_lint_check_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_post_config(rp_lint_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_test_config(rp_lint_test_config, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Before mod_ssl's and the core's, which know requests of clients only. */
+    ap_hook_http_scheme(rp_lint_http_scheme, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_default_port(rp_lint_default_port, NULL, NULL, APR_HOOK_FIRST);
 }
 
 static void register_hooks(apr_pool_t *p)

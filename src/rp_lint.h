@@ -26,4 +26,8 @@ int rp_lint_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
  * "-D DUMP_REVPROXY_URL=/path" or "...=https://host/path" the way that this request takes. */
 void rp_lint_test_config(apr_pool_t *p, server_rec *main);
 
+/* http_scheme, default_port hooks: of the made-up request whose way is printed. */
+const char *rp_lint_http_scheme(const request_rec *r);
+apr_port_t rp_lint_default_port(const request_rec *r);
+
 #endif

@@ -323,9 +323,11 @@ static void explain_request(explain_t *e, request_rec *r)
 {
     e->r = r;
     e->taken = e->excluded = NULL;
+    rp_lint_set_tls(rp_lint_find_directive(&e->lint, "SSLEngine", "on", r->server) ? r : NULL);
     print_server(e);
     print_end(e, search(e));
     print_notes(e);
+    rp_lint_set_tls(NULL);
 }
 
 static bool has_routes(const server_rec *s)

@@ -134,6 +134,8 @@ void rp_lint_index_reverse(rp_lint_t *lint);
  * chosen as httpd does, by address, port and host. uri: path and query as a client writes them.
  * NULL: nobody would get it. Lives as long as p. */
 request_rec *rp_lint_make_request(apr_pool_t *p, server_rec *main, const char *host, apr_port_t port, const char *uri);
+/* This made-up request comes by TLS; NULL: none does. */
+void rp_lint_set_tls(const request_rec *r);
 /* Bring the path into its normal form and merge the Locations' settings: what httpd does before the first phase of
  * translation. OK, or the status that httpd answers itself. */
 int rp_lint_prepare_request(request_rec *r);

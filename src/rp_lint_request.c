@@ -108,6 +108,24 @@ request_rec *rp_lint_make_request(apr_pool_t *p, server_rec *main, const char *h
     return r;
 }
 
+/* mod_ssl knows a request to be its own by the connection, and there is none. NULL in a server that serves. */
+static const request_rec *tls_request;
+
+void rp_lint_set_tls(const request_rec *r)
+{
+    tls_request = r;
+}
+
+const char *rp_lint_http_scheme(const request_rec *r)
+{
+    return r == tls_request ? "https" : NULL;
+}
+
+apr_port_t rp_lint_default_port(const request_rec *r)
+{
+    return r == tls_request ? 443 : 0;
+}
+
 /* httpd's own way of reading a path, step for step. */
 static unsigned get_normal_flags(const request_rec *r)
 {

@@ -124,5 +124,25 @@ for my $bad ([ "ProxyPass /d/ http://h.example.com\n", 'http://a.example.com/d/x
     like $output, $bad->[2], "$bad->[1]: what would be refused";
 }
 
+# A server with TLS: https for the backend and for redirects, as it is for a client.
+{
+    my ($cert, $key) = RevProxy->certificate('tls.example.com');
+    my ($ok, $text) = RevProxy->configtest(modules => ['ssl'], args => [ '-t', '-D', 'DUMP_REVPROXY_URL=https://tls.example.com/x' ], config => <<"EOT");
+Listen 443
+<VirtualHost *:443>
+    ServerName tls.example.com
+    SSLEngine on
+    SSLCertificateFile $cert
+    SSLCertificateKeyFile $key
+    RevProxyForwarded proto
+    ProxyPass        / http://127.0.0.1:8080/
+    ProxyPassReverse / http://127.0.0.1:8080/
+</VirtualHost>
+EOT
+    like $text, qr{^    X-Forwarded-Proto: https$}m, 'TLS: the backend is told';
+    like $text, qr{Location: http://127\.0\.0\.1:8080/x becomes https://tls\.example\.com/x$}m, '... and redirects lead to https';
+    unlike $text, qr{http://tls\.example}, '... all of them';
+}
+
 $t->finish;
 done_testing;
