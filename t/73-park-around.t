@@ -1,5 +1,5 @@
 # What surrounds a parked request goes on as ever: logs and their figures, ids, time limits, error pages; what
-# cannot be parked waits in its thread; children end and begin with a thousand requests parked.
+# cannot be parked waits in its thread; children end and begin with two thousand requests parked.
 
 use strict;
 use warnings;
@@ -13,14 +13,14 @@ plan skip_all => 'mod_proxy cannot park'                if front() ne 'revproxy'
 plan skip_all => 'only the event MPM waits for requests' if mpm() ne 'event';
 
 my $SLOW = $RevProxy::SLOW;
-my $MANY = $SLOW > 1 ? 300 : 1000;
+my $MANY = $SLOW > 1 ? 300 : 2000;
 RevProxy::Load::raise_open_files(8 * $MANY) or plan skip_all => 'needs ' . 8 * $MANY . ' open files';
 
 my $backd = RevProxy::Load::Backend->new;
 
 my $COMMON = <<"EOT";
     AsyncRequestWorkerFactor 1000
-    ListenBacklog 2000
+    ListenBacklog 4000
     $RevProxy::Load::STATUS
     ProxyPass /app/ %%URL:backd%%/ timeout=30
     ProxyPass /long/ %%URL:backd%%/ timeout=60
@@ -163,6 +163,7 @@ sub parked_server {
     my ($more, %opt) = @_;
     my $t = RevProxy->new(backends => { backd => $backd }, modules => ['status'], threads => 8, %opt,
         config => "$COMMON\n$more\n");
+    $t->allow(qr/AH00484/);    # all threads at work for a moment
     return $t;
 }
 
@@ -240,7 +241,7 @@ my $late_since = time;
 {
     my @results = RevProxy::Load::collect($late_run);
     is scalar(grep { $_->{outcome} !~ /\A(?:closed|reset)\z/ } @results), 0, 'GracefulShutdownTimeout: who is still parked then sees a close: ' . RevProxy::Load::tally(@results);
-    cmp_ok time - $late_since, '<', 20 * $SLOW, 'it does not wait for the answers';
+    cmp_ok time - $late_since, '<', 45 * $SLOW, 'it does not wait for the answers';
     $late->allow(qr/AH00045|AH00046/);
     $late->finish;
 }
