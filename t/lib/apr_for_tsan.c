@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "apr_atomic.h"
 #include "apr_poll.h"
@@ -63,6 +64,8 @@ void *apr_atomic_xchgptr(volatile void **mem, void *with)
 
 void AnnotateIgnoreReadsBegin(const char *file, int line);
 void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
 
 static int is_listening(const apr_pollfd_t *p)
 {
@@ -74,6 +77,7 @@ static int is_listening(const apr_pollfd_t *p)
 }
 
 static apr_status_t (*remove_really)(apr_pollset_t *, const apr_pollfd_t *);
+static apr_status_t (*close_really)(apr_socket_t *);
 
 /* NULL in a program that httpd runs and that has no APR. */
 __attribute__((constructor)) static void find_real(void)
@@ -81,6 +85,8 @@ __attribute__((constructor)) static void find_real(void)
     void *found = dlsym(RTLD_NEXT, "apr_pollset_remove");
 
     memcpy(&remove_really, &found, sizeof(found));
+    found = dlsym(RTLD_NEXT, "apr_socket_close");
+    memcpy(&close_really, &found, sizeof(found));
 }
 
 /* The event MPM's main thread takes the listening sockets out of the pollset while its listener, which sees that begun,
@@ -95,5 +101,19 @@ apr_status_t apr_pollset_remove(apr_pollset_t *set, const apr_pollfd_t *p)
     AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
     rv = remove_really(set, p);
     AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+    return rv;
+}
+
+/* When it stops at once, that thread also closes the sockets that its workers are reading (close_worker_sockets). */
+apr_status_t apr_socket_close(apr_socket_t *s)
+{
+    apr_status_t rv;
+
+    if (gettid() != getpid()) {
+        return close_really(s);
+    }
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    rv = close_really(s);
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
     return rv;
 }
