@@ -101,7 +101,7 @@ sub time_of_fast {
 # $stop ends the requests that wait.
 sub holds {
     my ($name, $stop) = @_;
-    my $s = RevProxy::Load::wait_status($t, sub { $_->{RevProxyParked} >= $MANY });
+    my $s = RevProxy::Load::wait_status($t, sub { $_->{RevProxyParked} >= $MANY }, 10 * $RevProxy::SLOW);
     cmp_ok $s->{RevProxyParked}, '>=', $MANY, "$name: $MANY requests wait without one of $THREADS threads";
     my ($status, $seconds) = time_of_fast();
     # Late once, by a busy machine; with no thread free it would be late each time.
