@@ -294,7 +294,9 @@ static rp_step_t start_attempt(rp_exchange_t *x)
     rp_err_t err = rp_reqhead_build(x->r, &want, &head, &len);
 
     if (err != RP_E_NONE) {
-        return rp_exchange_fail_with(x, err);
+        rp_fault_t fault = {.err = err, .detail = head};
+
+        return rp_exchange_fail(x, &fault);
     }
     forget_wait(x);
     x->account.connected = apr_time_now();

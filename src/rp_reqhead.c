@@ -21,6 +21,7 @@ typedef struct {
     apr_array_header_t *pieces; /* struct iovec */
     const apr_table_t *fields;  /* of the request, without those of the client's hop */
     rp_err_t err;
+    rp_span_t bad;              /* with RP_E_BAD_FIELD: its name */
 } writer_t;
 
 #define PIECES_AT_FIRST 96 /* four for a field: more than browsers send */
@@ -46,6 +47,7 @@ static void add_named_field(writer_t *w, rp_span_t name, const char *value)
 
     if (!rp_h1_is_token(name) || !rp_h1_is_value(v)) {
         w->err = RP_E_BAD_FIELD;
+        w->bad = name;
         return;
     }
     add_piece(w, name.p, name.n);
@@ -451,7 +453,7 @@ rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const c
     /* Not from the pool, where a waiting request would keep it. */
     struct iovec first[PIECES_AT_FIRST];
     apr_array_header_t pieces = {r->pool, sizeof(first[0]), 0, PIECES_AT_FIRST, (char *)first};
-    writer_t w = {r, want, &pieces, drop_hop_fields(r), RP_E_NONE};
+    writer_t w = {r, want, &pieces, drop_hop_fields(r), RP_E_NONE, {NULL, 0}};
 
     add_request_line(&w);
     add_field(&w, "Host", choose_host(r, want->target));
@@ -460,6 +462,9 @@ rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const c
     add_piece(&w, CRLF, 2);
     if (w.err == RP_E_NONE) {
         *head = apr_pstrcatv(r->pool, (struct iovec *)pieces.elts, (apr_size_t)pieces.nelts, len);
+    }
+    else {
+        *head = w.bad.p ? ap_escape_logitem(r->pool, apr_pstrmemdup(r->pool, w.bad.p, w.bad.n)) : NULL;
     }
     return w.err;
 }

@@ -29,7 +29,8 @@ typedef struct rp_reqhead_want_t {
 } rp_reqhead_want_t;
 
 /* Write the head, with its empty line, to *head / *len. Returns RP_E_NONE, or
- * RP_E_BAD_METHOD, RP_E_BAD_TARGET, RP_E_BAD_FIELD: nothing may be sent then.
+ * RP_E_BAD_METHOD, RP_E_BAD_TARGET, RP_E_BAD_FIELD: nothing may be sent then, and *head is the field's name for
+ * the log, or NULL.
  * compat sections 12.1 and 12.2. */
 rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const char **head, apr_size_t *len);
 
