@@ -491,8 +491,6 @@ int rp_park_process_connection(conn_rec *c)
 {
     (void)c;
     (void)make_park;
-    (void)collect_events;
-    (void)set_timer;
     return DECLINED;
 }
 #endif

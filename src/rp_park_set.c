@@ -158,6 +158,10 @@ static void ask_kernel(rp_park_t *park)
             rp_park_note_client(&park->wait, park->ready, (short)ev[i].events);
             park->sends_ahead = park->sends_ahead || (ev[i].events & (POLLIN | POLLRDHUP) & ~(unsigned)park->wait.client_events);
         }
+        else if (ev[i].data.fd == park->timer_fd) {
+            /* Gone off, whatever the clock of the wall says: it stays readable until it is set again. */
+            park->timer_at = 0;
+        }
     }
     if (park->is_served) {
         park->ready->is_client_gone = park->passenger.seen.is_client_gone;
