@@ -491,6 +491,7 @@ int rp_park_process_connection(conn_rec *c)
 {
     (void)c;
     (void)make_park;
+    (void)hear_stop;
     return DECLINED;
 }
 #endif
