@@ -2,7 +2,7 @@
 
 #include "apr_atomic.h"
 
-#include "rp_park_int.h"
+#include "rp_park_line.h"
 
 static int to_poll_ms(apr_interval_time_t us)
 {
@@ -43,18 +43,20 @@ void rp_park_poll(struct pollfd *fds, int n, apr_time_t until)
 /* Threads of this child in which somebody waits, and of these the ones that could do without. */
 static apr_uint32_t waiting, lent;
 
-bool rp_park_lend_thread(void)
+bool rp_park_lend_thread(rp_park_t *park)
 {
     if (rp_park_is_scarce(apr_atomic_read32(&lent))) {
         return false;
     }
     apr_atomic_inc32(&lent);
     apr_atomic_inc32(&waiting);
+    rp_line_end_turn(park);
     return true;
 }
 
-void rp_park_return_thread(void)
+void rp_park_return_thread(rp_park_t *park)
 {
+    rp_line_begin_turn(park);
     apr_atomic_dec32(&waiting);
     apr_atomic_dec32(&lent);
 }
@@ -63,11 +65,13 @@ void rp_park_return_thread(void)
  * what costs most: another processor has to be interrupted for it. */
 bool rp_park_yield(void)
 {
-    if (apr_atomic_read32(&waiting) < 2) {
-        return false;
+    bool is_alone = apr_atomic_inc32(&waiting) == 0;
+
+    if (!is_alone) {
+        (void)sched_yield();
     }
-    (void)sched_yield();
-    return true;
+    apr_atomic_dec32(&waiting);
+    return !is_alone;
 }
 
 /* Once before each real wait. */
@@ -83,11 +87,11 @@ static bool has_yielded(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *re
 /* Who cannot be parked. */
 static void wait_at_length(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *ready, apr_interval_time_t longest)
 {
-    apr_atomic_inc32(&waiting);
     if (!has_yielded(how, wait, ready)) {
+        apr_atomic_inc32(&waiting);
         wait_in_thread(wait, ready, longest);
+        apr_atomic_dec32(&waiting);
     }
-    apr_atomic_dec32(&waiting);
 }
 
 /* A thread that waits costs nothing while others are idle, and parking costs some system calls:
@@ -97,13 +101,11 @@ static void wait_a_little(rp_parking_t *how, const rp_wait_t *wait, rp_ready_t *
 {
     apr_interval_time_t limit = longest >= 0 && longest < how->park_after ? longest : how->park_after;
 
-    if (limit <= 0 || how->is_slow || !rp_park_lend_thread()) {
+    if (limit <= 0 || how->is_slow || has_yielded(how, wait, ready) || !rp_park_lend_thread(how->park)) {
         return;
     }
-    if (!has_yielded(how, wait, ready)) {
-        wait_in_thread(wait, ready, limit);
-    }
-    rp_park_return_thread();
+    wait_in_thread(wait, ready, limit);
+    rp_park_return_thread(how->park);
 }
 
 static bool is_settled(const rp_ready_t *ready)

@@ -11,7 +11,7 @@
 #include "http_log.h"
 #include "mpm_common.h"
 
-#include "rp_park_set.h"
+#include "rp_park_line.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
@@ -61,7 +61,7 @@ static apr_interval_time_t get_patience(const server_rec *s, const conn_rec *c)
 
 bool rp_park_is_scarce(unsigned n)
 {
-    return n >= (unsigned)threads_per_child / 2;
+    return n >= (unsigned)threads_per_child / (rp_line_is_there() ? 4 : 2);
 }
 
 static rp_park_t *get_park(conn_rec *c)
@@ -81,6 +81,7 @@ rp_park_t *rp_park_find(const request_rec *r)
         return NULL;
     }
     park->is_ours = true;
+    rp_line_begin_turn(park);
     park->longest = get_patience(r->server, r->connection);
     return park;
 }
@@ -101,6 +102,7 @@ void rp_park_event_child_init(apr_pool_t *pchild)
         /* Before memory goes, and after the ferry: it registers the same, and the last one registered is the first to run. */
         apr_pool_pre_cleanup_register(pchild, NULL, tell_hearers);
         rp_ferry_child_init(pchild);
+        rp_line_child_init(pchild, threads_per_child);
         (void)apr_thread_mutex_create(&hearers_lock, APR_THREAD_MUTEX_DEFAULT, pchild);
     }
 }
@@ -206,11 +208,11 @@ static void board_ferry(rp_park_t *park)
     }
 }
 
-static void hand_to_mpm(rp_park_t *park, park_state_t state)
+static void hand_to_mpm(rp_park_t *park, park_state_t state, int fd)
 {
     rp_park_set_timer(park);
     hear_stop(park);
-    rp_park_set_client(park, park->wait_fd);
+    rp_park_set_client(park, fd);
     park->state = state;
     if (state == PARKED) {
         apr_atomic_inc32(&parked);
@@ -229,6 +231,9 @@ static void take_back(rp_park_t *park)
 {
     if (park->state == PARKED) {
         leave_ferry(park);
+    }
+    if (park->state == RESTING) {
+        rp_line_leave(park);
     }
     if (park->state == PARKED || park->state == RESTING) {
         rp_park_set_client(park, park->client_fd);
@@ -252,6 +257,7 @@ static apr_status_t restore_before_cleanup(void *data)
     rp_park_t *park = data;
 
     take_back(park);
+    rp_line_end_turn(park);
     park->state = OUTSIDE;
     park->how = NULL;
     apr_atomic_dec32(&connections);
@@ -347,7 +353,7 @@ static bool is_idle(conn_rec *c)
 }
 
 /* The child's stop is heard of: it is not to wait for idle clients. */
-static bool rest(rp_park_t *park)
+static bool rest(rp_park_t *park, bool in_line)
 {
     apr_time_t end = get_rest_end(park);
 
@@ -355,10 +361,13 @@ static bool rest(rp_park_t *park)
         return false;
     }
     park->wait = (rp_wait_t){.backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .until_stop = true, .deadline = end};
-    if (!rp_park_watch_client(park)) {
+    if (!in_line && !rp_park_watch_client(park)) {
         return false;
     }
-    hand_to_mpm(park, RESTING);
+    hand_to_mpm(park, RESTING, in_line ? park->timer_fd : park->wait_fd);
+    if (in_line) {
+        rp_line_join(park);
+    }
     return true;
 }
 
@@ -367,12 +376,13 @@ static bool rest(rp_park_t *park)
 /* The hooks below us are done with this connection for now. */
 static int leave_thread(rp_park_t *park, int result)
 {
+    rp_line_end_turn(park);
     if (park->state == ASKED) {
-        hand_to_mpm(park, PARKED);
+        hand_to_mpm(park, PARKED, park->wait_fd);
         return OK;
     }
     park->idle_since = apr_time_now();
-    if (result == OK && rest(park)) {
+    if (result == OK && rest(park, park->is_chatty && rp_line_is_there())) {
         return OK;
     }
     park->state = OUTSIDE;
@@ -386,21 +396,42 @@ static int leave_thread(rp_park_t *park, int result)
 /* Where clients are many, so many requests at a time: others wait for the thread. */
 #define TURN_REQUESTS 4
 
-static bool has_next_request(rp_park_t *park, unsigned served)
+/* Others run first; so it has often come by then. */
+static bool has_asked_meanwhile(const rp_park_t *park)
 {
     struct pollfd client = {park->client_fd, POLLIN, 0};
 
-    if (served >= TURN_REQUESTS && are_many()) {
+    return rp_park_yield() && poll(&client, 1, 0) > 0;
+}
+
+static bool comes_soon(rp_park_t *park)
+{
+    struct pollfd client = {park->client_fd, POLLIN, 0};
+    bool has_come;
+
+    if (!rp_park_lend_thread(park)) {
         return false;
     }
-    if (!park->is_ours || !park->is_chatty || !is_idle(park->c) || is_stopping() || !rp_park_lend_thread()) {
+    has_come = poll(&client, 1, NEXT_REQUEST_MILLISECONDS) > 0;
+    rp_park_return_thread(park);
+    return has_come;
+}
+
+static bool has_next_request(rp_park_t *park, unsigned served)
+{
+    bool is_awaited = rp_line_is_there(), has_next;
+
+    if (served >= TURN_REQUESTS && (is_awaited || are_many())) {
+        return false;
+    }
+    if (!park->is_ours || !park->is_chatty || !is_idle(park->c) || is_stopping()) {
         return false;
     }
     /* Many requests are under way where they are parked: more than run before this client asks again. */
-    park->is_chatty = (!park->was_parked && rp_park_yield() && poll(&client, 1, 0) > 0) ||
-                      poll(&client, 1, NEXT_REQUEST_MILLISECONDS) > 0;
-    rp_park_return_thread();
-    return park->is_chatty;
+    has_next = ((is_awaited || !park->was_parked) && has_asked_meanwhile(park)) || (!is_awaited && comes_soon(park));
+    /* In line it has more time. */
+    park->is_chatty = has_next || is_awaited;
+    return has_next;
 }
 
 /* Requests of this client, one after the other, from the one that has ended in this thread with *result (served is 1), or
@@ -419,7 +450,7 @@ static int handle_requests(rp_park_t *park, unsigned served, int result)
 
 static int handle_first(rp_park_t *park)
 {
-    park->is_chatty = apr_time_now() - park->idle_since < apr_time_from_msec(NEXT_REQUEST_MILLISECONDS);
+    park->is_chatty = park->has_turn || apr_time_now() - park->idle_since < apr_time_from_msec(NEXT_REQUEST_MILLISECONDS);
     return handle_requests(park, 0, OK);
 }
 
@@ -435,6 +466,7 @@ static int go_on(rp_park_t *park)
         park->c->cs->state = CONN_STATE_LINGER;
         return OK;
     }
+    rp_line_begin_turn(park);
     rp_park_collect(park);
     park->how->is_slow = apr_time_now() - park->since > park->how->park_after;
     (void)park->how->resume(park->how->ctx);
@@ -446,15 +478,26 @@ static int go_on(rp_park_t *park)
 static int wake_up(rp_park_t *park)
 {
     struct pollfd client = {park->client_fd, POLLIN, 0};
+    bool has_asked;
 
+    if (rp_line_waits_on(park)) {
+        park->c->cs->state = CONN_STATE_ASYNC_WAITIO;
+        park->c->cs->sense = CONN_SENSE_WANT_READ;
+        return OK;
+    }
     take_back(park);
-    if (poll(&client, 1, 0) > 0) {
+    has_asked = poll(&client, 1, 0) > 0;
+    if (has_asked && rp_line_take_turn(park)) {
         return handle_first(park);
     }
     /* Rests on, or waits as any other idle client does. */
+    rp_line_end_turn(park);
     park->c->cs->state = CONN_STATE_WRITE_COMPLETION;
-    if (rest(park)) {
+    if (rest(park, has_asked)) {
         return OK;
+    }
+    if (has_asked) {
+        return handle_first(park);
     }
     park->state = OUTSIDE;
     if (is_stopping() || apr_time_now() >= park->idle_since + park->c->base_server->keep_alive_timeout) {
@@ -503,6 +546,7 @@ static void end_wait(rp_park_t *park)
     conn_state_e closing = park->c->cs->state; /* the MPM counts by it */
 
     take_back(park);
+    rp_line_end_turn(park);
     park->state = OUTSIDE;
     rp_park_unwatch_backend(park);
     if (park->how) {

@@ -8,10 +8,11 @@
 
 /* --- rp_park.c --- */
 
-/* A thread to wait in for somebody who could do without: false where they are scarce. */
-bool rp_park_lend_thread(void);
-void rp_park_return_thread(void);
-/* In a lent thread: let others run first. false: there are none, nothing was done. */
+/* park's thread to wait in, for somebody who could do without: false where they are scarce. Its turn is somebody else's
+ * meanwhile (rp_park_line.h). */
+bool rp_park_lend_thread(rp_park_t *park);
+void rp_park_return_thread(rp_park_t *park);
+/* Let others run first. false: no other waits, nothing was done. */
 bool rp_park_yield(void);
 
 /* --- rp_park_ready.c --- */

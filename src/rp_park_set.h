@@ -43,6 +43,9 @@ struct rp_park_t {
     rp_passenger_t passenger;
     bool hears_stop;      /* it is in the list of those */
     TAILQ_ENTRY(rp_park_t) link;
+    bool has_turn;        /* rp_park_line's */
+    bool in_line;
+    TAILQ_ENTRY(rp_park_t) place;
 };
 
 /* Put this descriptor into the client's apr_socket_t. */
@@ -57,7 +60,6 @@ bool rp_park_watch_backend(rp_park_t *park);
 bool rp_park_watch_client(rp_park_t *park);
 void rp_park_unwatch_backend(rp_park_t *park);
 void rp_park_unwatch_client(rp_park_t *park);
-
 /* Ready at the wait's deadline, or at once. */
 void rp_park_set_timer(rp_park_t *park);
 void rp_park_wake(const rp_park_t *park);
