@@ -12,6 +12,7 @@
 #include "mpm_common.h"
 
 #include "rp_park_line.h"
+#include "rp_park_room.h"
 
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
@@ -25,8 +26,7 @@ APLOG_USE_MODULE(revproxy);
 
 static int can_park;
 static int threads_per_child;
-static apr_uint32_t parked;      /* requests, not resting connections */
-static apr_uint32_t connections; /* of clients, in this child */
+static apr_uint32_t parked; /* requests, not resting connections */
 
 unsigned rp_park_count(void)
 {
@@ -48,6 +48,7 @@ int rp_park_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
             can_park = answer;
         }
         (void)ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads_per_child);
+        rp_room_configure(threads_per_child);
     }
 #endif
     return OK;
@@ -83,6 +84,7 @@ rp_park_t *rp_park_find(const request_rec *r)
     park->is_ours = true;
     rp_line_begin_turn(park);
     park->longest = get_patience(r->server, r->connection);
+    park->keep_alive = r->server->keep_alive_timeout;
     return park;
 }
 
@@ -103,6 +105,7 @@ void rp_park_event_child_init(apr_pool_t *pchild)
         apr_pool_pre_cleanup_register(pchild, NULL, tell_hearers);
         rp_ferry_child_init(pchild);
         rp_line_child_init(pchild, threads_per_child);
+        rp_room_child_init(pchild);
         (void)apr_thread_mutex_create(&hearers_lock, APR_THREAD_MUTEX_DEFAULT, pchild);
     }
 }
@@ -234,6 +237,7 @@ static void take_back(rp_park_t *park)
     }
     if (park->state == RESTING) {
         rp_line_leave(park);
+        rp_room_leave(park);
     }
     if (park->state == PARKED || park->state == RESTING) {
         rp_park_set_client(park, park->client_fd);
@@ -260,7 +264,7 @@ static apr_status_t restore_before_cleanup(void *data)
     rp_line_end_turn(park);
     park->state = OUTSIDE;
     park->how = NULL;
-    apr_atomic_dec32(&connections);
+    rp_room_remove(park);
     return APR_SUCCESS;
 }
 
@@ -277,8 +281,9 @@ static rp_park_t *make_park(conn_rec *c)
     park->client_events = -1;
     park->wait_fd = park->timer_fd = park->backend_fd = -1;
     park->longest = get_patience(c->base_server, c);
+    park->keep_alive = c->base_server->keep_alive_timeout;
     park->state = OUTSIDE;
-    apr_atomic_inc32(&connections);
+    rp_room_add(park);
     apr_pool_pre_cleanup_register(c->pool, park, restore_before_cleanup);
     apr_pool_cleanup_register(c->pool, park, rp_park_close_set, apr_pool_cleanup_null);
     ap_set_module_config(c->conn_config, &revproxy_module, park);
@@ -290,19 +295,17 @@ static rp_park_t *make_park(conn_rec *c)
 
 /* When more connections become ready at once than threads are idle, the MPM closes those
  * that wait for their next request: a burst would cost clients their connections, and a request
- * that is on its way. So where there can be such bursts, idle clients wait like parked requests:
- * all of their time while many requests are parked, since threads are not what is scarce then;
- * else, where clients are many as compared with threads, for a short time after each answer, so that those who
- * send request after request stay and the others make room for new ones. */
-#define SHORT_REST apr_time_from_sec(1)
+ * that is on its way. So where there can be such bursts, idle clients wait like parked requests: while many requests
+ * are parked, since threads are not what is scarce then; and where clients are many as compared with threads. They make
+ * room for new ones (rp_park_room.h). */
 
 /* Each in a moment of its own: many whose rest ends at once would be such a burst themselves.
  * Multiplying by 2^32 / golden ratio spreads neighbours evenly. */
-static apr_interval_time_t get_short_rest(const rp_park_t *park)
+static apr_time_t get_rest_end(const rp_park_t *park)
 {
     apr_uint32_t turn = (apr_uint32_t)park->client_fd * 2654435769u;
 
-    return SHORT_REST + (apr_interval_time_t)(turn / 4294967296.0 * SHORT_REST);
+    return park->idle_since + park->keep_alive + (apr_interval_time_t)(turn / 4294967296.0 * apr_time_from_sec(1));
 }
 
 static bool is_crowded(void)
@@ -313,22 +316,12 @@ static bool is_crowded(void)
 /* Can more clients ask at once than threads are idle? */
 static bool are_many(void)
 {
-    return apr_atomic_read32(&connections) > (unsigned)threads_per_child / 2;
+    return rp_room_count() > (unsigned)threads_per_child / 2;
 }
 
-/* Until when the client may rest; a time that is over: it may not. */
-static apr_time_t get_rest_end(const rp_park_t *park)
+static bool may_rest(const rp_park_t *park)
 {
-    apr_time_t end = park->idle_since + park->c->base_server->keep_alive_timeout;
-    apr_time_t short_end = park->idle_since + get_short_rest(park);
-
-    if (is_crowded()) {
-        return end;
-    }
-    if (!park->is_ours || !are_many()) {
-        return 0;
-    }
-    return short_end < end ? short_end : end;
+    return is_crowded() || (park->is_ours && are_many());
 }
 
 static bool is_stopping(void)
@@ -352,7 +345,8 @@ static bool is_idle(conn_rec *c)
     return f->frec->filter_func.out_func(f, NULL) == APR_SUCCESS && !c->data_in_output_filters;
 }
 
-/* The child's stop is heard of: it is not to wait for idle clients. */
+/* The child's stop is heard of: it is not to wait for idle clients. Nothing has been asked of the input filters, so
+ * that none of them has a clock that runs. */
 static bool rest(rp_park_t *park, bool in_line)
 {
     apr_time_t end = get_rest_end(park);
@@ -360,13 +354,17 @@ static bool rest(rp_park_t *park, bool in_line)
     if (end <= apr_time_now() || !is_idle(park->c) || is_stopping() || !rp_park_has_set(park)) {
         return false;
     }
-    park->wait = (rp_wait_t){.backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .until_stop = true, .deadline = end};
+    park->wait = (rp_wait_t){.backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .client_is_raw = true,
+                             .until_stop = true, .deadline = end};
     if (!in_line && !rp_park_watch_client(park)) {
         return false;
     }
     hand_to_mpm(park, RESTING, in_line ? park->timer_fd : park->wait_fd);
     if (in_line) {
         rp_line_join(park);
+    }
+    else {
+        rp_room_rest(park);
     }
     return true;
 }
@@ -382,7 +380,7 @@ static int leave_thread(rp_park_t *park, int result)
         return OK;
     }
     park->idle_since = apr_time_now();
-    if (result == OK && rest(park, park->is_chatty && rp_line_is_there())) {
+    if (result == OK && may_rest(park) && rest(park, park->is_chatty && rp_line_is_there())) {
         return OK;
     }
     park->state = OUTSIDE;
@@ -474,11 +472,11 @@ static int go_on(rp_park_t *park)
     return handle_requests(park, 1, OK);
 }
 
-/* An idle client has sent something, or its time is over. */
+/* An idle client has sent something, or its time is over, or it has to make room. */
 static int wake_up(rp_park_t *park)
 {
     struct pollfd client = {park->client_fd, POLLIN, 0};
-    bool has_asked;
+    bool has_asked, is_leaving;
 
     if (rp_line_waits_on(park)) {
         park->c->cs->state = CONN_STATE_ASYNC_WAITIO;
@@ -486,29 +484,39 @@ static int wake_up(rp_park_t *park)
         return OK;
     }
     take_back(park);
+    is_leaving = park->is_leaving && rp_room_is_short();
+    park->is_leaving = false;
     has_asked = poll(&client, 1, 0) > 0;
     if (has_asked && rp_line_take_turn(park)) {
         return handle_first(park);
     }
-    /* Rests on, or waits as any other idle client does. */
     rp_line_end_turn(park);
     park->c->cs->state = CONN_STATE_WRITE_COMPLETION;
-    if (rest(park, has_asked)) {
+    if ((has_asked || !is_leaving) && rest(park, has_asked)) {
         return OK;
     }
     if (has_asked) {
         return handle_first(park);
     }
     park->state = OUTSIDE;
-    if (is_stopping() || apr_time_now() >= park->idle_since + park->c->base_server->keep_alive_timeout) {
+    if (is_leaving || is_stopping() || apr_time_now() >= park->idle_since + park->keep_alive) {
         park->c->cs->state = CONN_STATE_LINGER;
     }
     return OK;
 }
 
+static int do_next(rp_park_t *park)
+{
+    if (park->state == PARKED) {
+        return go_on(park);
+    }
+    return park->state == RESTING ? wake_up(park) : handle_first(park);
+}
+
 int rp_park_process_connection(conn_rec *c)
 {
     rp_park_t *park;
+    int result;
 
     if (!can_park || c->master || !c->cs) {
         return DECLINED;
@@ -524,10 +532,10 @@ int rp_park_process_connection(conn_rec *c)
         /* We called the other hooks ourselves, below. */
         return DECLINED;
     }
-    if (park->state == PARKED) {
-        return go_on(park);
-    }
-    return park->state == RESTING ? wake_up(park) : handle_first(park);
+    rp_room_begin_work();
+    result = do_next(park);
+    rp_room_end_work();
+    return result;
 }
 #else
 int rp_park_process_connection(conn_rec *c)
@@ -562,6 +570,9 @@ int rp_park_pre_close_connection(conn_rec *c)
 {
     rp_park_t *park = c->master ? NULL : get_park(c);
 
+    if (park) {
+        rp_room_remove(park);
+    }
     if (park && (park->state == PARKED || park->state == RESTING)) {
         end_wait(park);
     }

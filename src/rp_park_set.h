@@ -45,7 +45,10 @@ struct rp_park_t {
     TAILQ_ENTRY(rp_park_t) link;
     bool has_turn;        /* rp_park_line's */
     bool in_line;
-    TAILQ_ENTRY(rp_park_t) place;
+    bool takes_room;      /* rp_park_room's */
+    bool is_resting, is_leaving;
+    TAILQ_ENTRY(rp_park_t) place; /* in line, or among those that rest */
+    apr_interval_time_t keep_alive; /* the client may be idle so long */
 };
 
 /* Put this descriptor into the client's apr_socket_t. */
