@@ -147,6 +147,7 @@ static bool resume(void *ctx)
     if (result == SUSPENDED) {
         return true;
     }
+    rp_park_end_request(x->parking.park, r);
     ap_die(result, r);
     ap_process_request_after_handler(r);
     return false;
@@ -174,5 +175,9 @@ int rp_exchange_handler(request_rec *r)
     }
     x = make_exchange(r, target);
     choose_parking(x);
-    return run(x);
+    status = run(x);
+    if (status != SUSPENDED) {
+        rp_park_end_request(x->parking.park, r);
+    }
+    return status;
 }

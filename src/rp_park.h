@@ -85,6 +85,10 @@ int rp_park_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 /* The connection of a request that can be parked now, or NULL: prefork, worker, older httpd,
  * HTTP/2 stream, subrequest, internal redirect. */
 rp_park_t *rp_park_find(const request_rec *r);
+/* r is answered. httpd looks for the client's next request before it sends
+ * the last of an answer, and in vain: a client that has kept asking is sent it now, and others run when the request is
+ * logged, so that its next one is there. park may be NULL. */
+void rp_park_end_request(rp_park_t *park, request_rec *r);
 
 /* Wait. READY may be answered with nothing ready and not late: look and wait again. *how and
  * *ready must stay where they are until the resume. */

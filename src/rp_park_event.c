@@ -290,6 +290,58 @@ static rp_park_t *make_park(conn_rec *c)
     return park;
 }
 
+/* Can more clients ask at once than threads are idle? */
+static bool are_many(void)
+{
+    return rp_room_count() > (unsigned)threads_per_child / 2;
+}
+
+/* ---- the end of a request ---- */
+
+/* Where clients are many, so many requests at a time: others wait for the thread. */
+#define TURN_REQUESTS 4
+
+static bool is_turn_over(const rp_park_t *park)
+{
+    return park->turn >= TURN_REQUESTS && (rp_line_is_there() || are_many());
+}
+
+/* Send what the last filter keeps; false: not all could be sent. */
+static bool send_kept(conn_rec *c)
+{
+    ap_filter_t *f;
+
+    for (f = c->output_filters; f->next; f = f->next) {
+    }
+    return f->frec->filter_func.out_func(f, NULL) == APR_SUCCESS && !c->data_in_output_filters;
+}
+
+/* Its request is answered, logged and gone: others run before httpd looks for the next. */
+static apr_status_t let_client_ask(void *data)
+{
+    const rp_park_t *park = data;
+
+    if (park->state == RUNNING) {
+        (void)rp_park_yield();
+    }
+    return APR_SUCCESS;
+}
+
+/* Where requests are parked and nobody is in line, more of them run than before this client asks again. */
+static bool asks_again_at_once(const rp_park_t *park)
+{
+    return park->state == RUNNING && park->is_chatty && (!park->was_parked || rp_line_is_there()) &&
+           park->c->keepalive == AP_CONN_KEEPALIVE && !park->c->aborted && !is_turn_over(park);
+}
+
+void rp_park_end_request(rp_park_t *park, request_rec *r)
+{
+    if (park && asks_again_at_once(park)) {
+        (void)send_kept(park->c);
+        apr_pool_cleanup_register(r->pool, park, let_client_ask, apr_pool_cleanup_null);
+    }
+}
+
 #if HAS_WAITIO
 /* ---- between two requests ---- */
 
@@ -313,12 +365,6 @@ static bool is_crowded(void)
     return rp_park_count() > (unsigned)threads_per_child / 2;
 }
 
-/* Can more clients ask at once than threads are idle? */
-static bool are_many(void)
-{
-    return rp_room_count() > (unsigned)threads_per_child / 2;
-}
-
 static bool may_rest(const rp_park_t *park)
 {
     return is_crowded() || (park->is_ours && are_many());
@@ -332,17 +378,9 @@ static bool is_stopping(void)
 }
 
 /* Everything was sent, and the client may send another request. */
-static bool is_idle(conn_rec *c)
+static bool is_answered(conn_rec *c)
 {
-    ap_filter_t *f;
-
-    if (c->cs->state != CONN_STATE_WRITE_COMPLETION || c->keepalive != AP_CONN_KEEPALIVE || c->aborted ||
-        c->data_in_input_filters) {
-        return false;
-    }
-    for (f = c->output_filters; f->next; f = f->next) {
-    }
-    return f->frec->filter_func.out_func(f, NULL) == APR_SUCCESS && !c->data_in_output_filters;
+    return c->cs->state == CONN_STATE_WRITE_COMPLETION && c->keepalive == AP_CONN_KEEPALIVE && !c->aborted && send_kept(c);
 }
 
 /* The child's stop is heard of: it is not to wait for idle clients. Nothing has been asked of the input filters, so
@@ -351,7 +389,7 @@ static bool rest(rp_park_t *park, bool in_line)
 {
     apr_time_t end = get_rest_end(park);
 
-    if (end <= apr_time_now() || !is_idle(park->c) || is_stopping() || !rp_park_has_set(park)) {
+    if (end <= apr_time_now() || !is_answered(park->c) || park->c->data_in_input_filters || is_stopping() || !rp_park_has_set(park)) {
         return false;
     }
     park->wait = (rp_wait_t){.backend_fd = -1, .client_fd = park->client_fd, .client_events = POLLIN, .client_is_raw = true,
@@ -391,16 +429,6 @@ static int leave_thread(rp_park_t *park, int result)
  * thread for so long, while threads are plenty: the way through the MPM costs two changes of
  * threads for each request. */
 #define NEXT_REQUEST_MILLISECONDS 10
-/* Where clients are many, so many requests at a time: others wait for the thread. */
-#define TURN_REQUESTS 4
-
-/* Others run first; so it has often come by then. */
-static bool has_asked_meanwhile(const rp_park_t *park)
-{
-    struct pollfd client = {park->client_fd, POLLIN, 0};
-
-    return rp_park_yield() && poll(&client, 1, 0) > 0;
-}
 
 static bool comes_soon(rp_park_t *park)
 {
@@ -415,33 +443,33 @@ static bool comes_soon(rp_park_t *park)
     return has_come;
 }
 
-static bool has_next_request(rp_park_t *park, unsigned served)
+static bool has_next_request(rp_park_t *park)
 {
     bool is_awaited = rp_line_is_there(), has_next;
 
-    if (served >= TURN_REQUESTS && (is_awaited || are_many())) {
+    if (is_turn_over(park) || !park->is_ours || !is_answered(park->c) || is_stopping()) {
         return false;
     }
-    if (!park->is_ours || !park->is_chatty || !is_idle(park->c) || is_stopping()) {
-        return false;
+    if (park->c->data_in_input_filters) {
+        return true;
     }
-    /* Many requests are under way where they are parked: more than run before this client asks again. */
-    has_next = ((is_awaited || !park->was_parked) && has_asked_meanwhile(park)) || (!is_awaited && comes_soon(park));
+    has_next = park->is_chatty && !is_awaited && comes_soon(park);
     /* In line it has more time. */
-    park->is_chatty = has_next || is_awaited;
+    park->is_chatty = has_next || (park->is_chatty && is_awaited);
     return has_next;
 }
 
-/* Requests of this client, one after the other, from the one that has ended in this thread with *result (served is 1), or
+/* Requests of this client, one after the other, from the one that has ended in this thread with *result (turn is 1), or
  * from the one that is there now (0). */
-static int handle_requests(rp_park_t *park, unsigned served, int result)
+static int handle_requests(rp_park_t *park, unsigned turn, int result)
 {
-    while (!served || (park->state == RUNNING && result == OK && has_next_request(park, served))) {
+    park->turn = turn;
+    while (!park->turn || (park->state == RUNNING && result == OK && has_next_request(park))) {
         park->state = RUNNING;
         park->is_ours = park->was_parked = false;
         park->c->cs->state = CONN_STATE_PROCESSING;
+        park->turn++;
         result = ap_run_process_connection(park->c);
-        served++;
     }
     return leave_thread(park, result);
 }
@@ -467,8 +495,8 @@ static int go_on(rp_park_t *park)
     rp_line_begin_turn(park);
     rp_park_collect(park);
     park->how->is_slow = apr_time_now() - park->since > park->how->park_after;
-    (void)park->how->resume(park->how->ctx);
     park->was_parked = true;
+    (void)park->how->resume(park->how->ctx);
     return handle_requests(park, 1, OK);
 }
 

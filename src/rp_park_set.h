@@ -37,6 +37,7 @@ struct rp_park_t {
     apr_time_t idle_since; /* the last request ended; 0: none has */
     bool is_ours;          /* the request under way is proxied */
     bool was_parked;       /* the request under way, or the last one */
+    unsigned turn;         /* requests in this thread, one after the other, with the one under way */
     bool is_chatty;        /* the client sent its last request right after an answer */
     apr_time_t timer_at;  /* what timer_fd is set to */
     bool is_served;        /* the request that is parked is: by the ferry */
