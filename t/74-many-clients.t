@@ -100,6 +100,21 @@ cmp_ok $answers[0], '>=', $all / $CLIENTS / 2, 'each has got at least half of it
 cmp_ok $longest[-1], '<', 8 * $fair + 0.5 * $SLOW, 'and none has waited for several rounds';
 cmp_ok $late->{answers}, '>', 0, 'who connects meanwhile is served';
 
+# --- a stop, while they wait in line ---
+
+my ($old) = $t->children;
+my ($answered, $stop_began) = (0, time);
+$t->reload_graceful;
+while (time - $stop_began < 10 * $SLOW && kill 0, $old) {
+    for my $socket ($select->can_read(0.05)) {
+        my $before = $client{ fileno $socket }{answers};
+        hear($socket);
+        $answered += $client{ fileno $socket }{answers} - $before;
+    }
+}
+cmp_ok time - $stop_began, '<', 5 * $SLOW, 'a child that stops gracefully answers them and goes';
+cmp_ok $answered, '>=', $CLIENTS, '... all of them';
+
 $t->allow(qr/AH00484/);    # no thread is left now and then, as meant
 $t->finish;
 done_testing;
