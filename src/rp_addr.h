@@ -27,7 +27,7 @@ apr_status_t rp_addr_child_init(apr_pool_t *pchild);
  * (NULL at first). FAIL: *rv says why. The caller owns *list (rp_addr_release) and *query
  * (rp_addr_cancel); the call that ends the query frees it. There is no deadline here.
  * How long an answer holds: address_ttl= where given; else until the child exits, or for one
- * connect with disablereuse=On and for backends made at run time (compat 5.8, addressttl). When
+ * connect with disablereuse=On and for backends made at run time. When
  * the resolver fails, an older answer is used on. */
 rp_addr_result_t rp_addr_get(const rp_backend_t *b, bool fresh, rp_addr_query_t **query,
                              rp_addr_list_t **list, apr_status_t *rv);

@@ -57,7 +57,7 @@ typedef struct rp_up_t {
     rp_fault_t fault;
 } rp_up_t;
 
-/* Look at the request's own framing and at the environment (compat 12.3).
+/* Look at the request's own framing and at the environment (proxy-sendcl and its like).
  * false: fault says why the request is refused. */
 bool rp_up_init(rp_up_t *up, rp_client_t *client, bool is_http10);
 

@@ -30,8 +30,8 @@ static apr_off_t get_configured_limit(request_rec *r)
 {
     const core_dir_config *conf = ap_get_core_module_config(r->per_dir_config);
 
-    /* httpd's own default of 1 GiB is not applied to proxied requests (compat 1.2),
-     * only what the operator wrote (compat section 0, row 10). */
+    /* httpd's own default of 1 GiB is not applied to proxied requests, as with mod_proxy,
+     * only what the operator wrote. */
     return conf->limit_req_body < 0 ? 0 : conf->limit_req_body;
 }
 
@@ -69,7 +69,7 @@ static bool has_env(const request_rec *r, const char *name)
 }
 
 /* Does a body that was changed on its way in, or that the operator wants so, have
- * to be read whole before its length is known? (compat 12.3) */
+ * to be read whole before its length is known? */
 static bool needs_spool(const rp_up_t *up, bool is_http10)
 {
     const request_rec *r = up->client->r;

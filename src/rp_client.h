@@ -93,7 +93,7 @@ void rp_client_want(rp_client_t *cl, rp_wait_t *wait, short events);
 /* Until when to wait for the client at most (Timeout, or what mod_reqtimeout left of it). */
 apr_time_t rp_client_get_deadline(const rp_client_t *cl);
 
-/* A response cannot be finished: make the loss visible (compat section 17), and uncacheable. */
+/* A response cannot be finished: make the loss visible, and uncacheable. */
 void rp_client_cut(rp_client_t *cl, apr_bucket_brigade *bb);
 
 #endif

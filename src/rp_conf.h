@@ -65,7 +65,7 @@ typedef enum { RP_BAD_HEADER_ERROR, RP_BAD_HEADER_IGNORE, RP_BAD_HEADER_START_BO
 #define RP_OPT_CHECK_URI        (1u << 29)
 #define RP_OPT_CHECK_EXPR       (1u << 30)
 
-/* Status flags of a backend as configured (compat section 8.1). */
+/* Status flags of a backend as configured, by mod_proxy's letters. */
 #define RP_STATUS_IGNORE_ERRORS 0x001u /* I */
 #define RP_STATUS_DRAIN         0x002u /* N */
 #define RP_STATUS_DISABLED      0x004u /* D */
@@ -143,7 +143,7 @@ struct rp_backend_t {
 #define RP_GROUP_HASH_KEY       (1u << 14)
 #define RP_GROUP_FAIL_OVER_STATUS (1u << 15)
 
-/* key=value parameters of a group (compat section 7). */
+/* key=value parameters of a group. */
 typedef struct rp_group_options_t {
     unsigned set;                 /* RP_GROUP_* */
     const char *method;           /* default "byrequests"; there is a provider of that name */
@@ -228,7 +228,7 @@ typedef struct rp_lint_word_t {
 
 typedef struct rp_server_conf_t {
     server_rec *server;
-    apr_array_header_t *routes;     /* rp_route_t *, main server's first (compat 2.7) */
+    apr_array_header_t *routes;     /* rp_route_t *, main server's first, as mod_proxy merges them */
     apr_array_header_t *sections;   /* rp_section_t * */
     apr_array_header_t *backends;   /* rp_backend_t * defined here or inherited: for look-up by URL and ProxySet */
     apr_array_header_t *groups;     /* rp_group_t * */
@@ -303,7 +303,7 @@ int rp_conf_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                         server_rec *main_server);
 
 /* The stand-in records of mod_proxy.c and mod_proxy_http.c for modules and
- * <IfModule> that look for them (design section 7); called from register_hooks. */
+ * <IfModule> that look for them; called from register_hooks. */
 void rp_conf_add_stand_ins(apr_pool_t *p);
 
 /* Is the real module of this name ("mod_proxy.c") in this server, and not our stand-in? */
@@ -326,7 +326,7 @@ const apr_array_header_t *rp_conf_get_groups(void); /* rp_group_t * */
 
 /* A backend's URL as the operator would write it: "unix:/path|http://host/" for a socket. */
 const char *rp_conf_get_url(apr_pool_t *p, const rp_backend_t *b);
-/* Defined backend whose name is the longest prefix of url (compat 5.2), or NULL. url is canonical
+/* Defined backend whose name is the longest prefix of url, or NULL. url is canonical
  * (scheme and host lower case); uds_path: its socket or NULL, has to be the same. */
 rp_backend_t *rp_conf_find_backend(const rp_server_conf_t *conf, const char *url, const char *uds_path);
 /* The parameters of a backend for which none are given. */
@@ -340,7 +340,7 @@ rp_group_t *rp_conf_find_group(const rp_server_conf_t *conf, const char *url);
  * regular expression match, 0 and NULL if nobody asks. */
 bool rp_conf_is_in_section(const rp_section_t *section, const char *url, int n, ap_regmatch_t *groups);
 
-/* Effective values for a backend in the server of a request (compat section 6). Microseconds. */
+/* Effective values for a backend in the server of a request: its own, ProxyTimeout or Timeout. Microseconds. */
 apr_interval_time_t rp_conf_get_timeout(const rp_backend_t *b, const server_rec *s);
 apr_interval_time_t rp_conf_get_connect_timeout(const rp_backend_t *b, const server_rec *s);
 

@@ -397,7 +397,7 @@ apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t
         const rp_group_t *other = find_by_name(base, own->name);
 
         if (other) {
-            /* Parameters of both, members of the main server's (compat 2.7). */
+            /* Parameters of both, members of the main server's: so mod_proxy merges them. */
             own = apr_pmemdup(p, own, sizeof(*own));
             rp_conf_merge_group_options(p, &own->opt, &other->opt);
             if (own->members->nelts > 0 && other->members->nelts > 0) {

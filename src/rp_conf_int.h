@@ -116,7 +116,7 @@ const char *rp_conf_set_group(cmd_parms *cmd, const char *url, const char *args,
 /* Make the group's roster, with places for growth=; or take that of a group before it in `groups` which
  * has the same members. */
 void rp_conf_make_roster(apr_pool_t *p, rp_group_t *group, const apr_array_header_t *groups);
-/* The groups of a virtual host that inherits (compat 2.7). */
+/* The groups of a virtual host that inherits. */
 apr_array_header_t *rp_conf_merge_groups(apr_pool_t *p, const apr_array_header_t *base,
                                          const apr_array_header_t *add);
 

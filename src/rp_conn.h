@@ -101,8 +101,8 @@ rp_io_t rp_conn_flush(rp_conn_t *c);
  * mod_ssl knows no half-close; the caller has to end the whole when the rest has been sent. */
 bool rp_conn_shut_write(rp_conn_t *c);
 
-/* Is an idle pooled connection usable: peer has not closed, no unread byte is there (compat 13;
- * one stray empty line is NOT tolerated: anything unexpected disqualifies)? One system call. */
+/* Is an idle pooled connection usable: peer has not closed, no unread byte is there (not
+ * even a stray empty line: anything unexpected disqualifies)? One system call. */
 bool rp_conn_is_idle_alive(rp_conn_t *c);
 /* Cheap sweep of idle connections, at most RP_CONN_SWEEP_MAX: dead[i] says whether peer i has
  * closed (or, plain, sent something unasked). One system call for all. */

@@ -72,8 +72,8 @@ void rp_err_log_retried(request_rec *r, rp_err_t err, apr_status_t rv, const rp_
 void rp_err_log_server(const server_rec *s, rp_err_t err, apr_status_t rv, const rp_err_where_t *where,
                        const char *detail);
 
-/* Prepare httpd's error page for err (the notes and the status line that mod_proxy sets, compat
- * section 17) and return the status for the handler. host: the target's, for pages that name it. */
+/* Prepare httpd's error page for err (the notes and the status line that mod_proxy
+ * sets) and return the status for the handler. host: the target's, for pages that name it. */
 int rp_err_to_status(request_rec *r, rp_err_t err, const char *host);
 
 #endif

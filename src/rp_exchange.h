@@ -33,7 +33,7 @@ typedef struct rp_account_t {
  * answer, total in microseconds from the start; up, down: bytes that a tunnel has carried. "-" where there is nothing to say. */
 int rp_exchange_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
 
-/* Handler hook: proxied requests (compat section 1.2). */
+/* Handler hook: proxied requests. */
 int rp_exchange_handler(request_rec *r);
 
 #endif

@@ -44,7 +44,7 @@ static bool is_for_another(const rp_exchange_t *x, rp_err_t err)
     return flags & RP_ERR_UNSENT || (flags & RP_ERR_REPLAY && (x->up.sent == 0 || is_safe(x->r)));
 }
 
-/* The one retry decision (compat section 0, rows 3 and 4): the step to go on with, or the end. */
+/* The one retry decision: the step to go on with, or the end. */
 static rp_step_t decide(rp_exchange_t *x, rp_err_t err)
 {
     bool can_restart = !x->client.head_sent && rp_up_can_restart(&x->up);

@@ -11,7 +11,7 @@
 extern module AP_MODULE_DECLARE_DATA revproxy_module;
 APLOG_USE_MODULE(revproxy);
 
-/* mod_proxy relays nine heads before the final one; the tenth is relayed and ends it (compat 14.4). */
+/* mod_proxy relays nine heads before the final one; the tenth is relayed and ends it. */
 #define INTERIMS_MAX 10
 
 static bool has_env(const rp_exchange_t *x, const char *name)
@@ -132,7 +132,7 @@ static rp_err_t check_client(const request_rec *r)
     return RP_E_NONE;
 }
 
-/* Reasons to use a connection for this request only (compat 12.4). */
+/* Reasons to use a connection for this request only. */
 static bool is_single_use(const rp_exchange_t *x)
 {
     return x->is_http10 || has_env(x, "proxy-nokeepalive") || x->r->main || x->up.is_suspect;
@@ -256,7 +256,7 @@ static bool is_asking_to_continue(const rp_exchange_t *x)
     return !x->is_http10 && has_body && (x->client_expects || x->target->backend->opt.ping > 0);
 }
 
-/* Notes for log formats (compat 1.3). */
+/* Notes for log formats, by mod_proxy's names. */
 static void note_source_port(const rp_exchange_t *x)
 {
     apr_port_t port = rp_conn_get_local_port(x->conn);
@@ -404,7 +404,7 @@ static rp_step_t wait_for_answer(rp_exchange_t *x, rp_pump_t up)
     return RP_STEP_WAIT;
 }
 
-/* May this 1xx go to the client (compat 14.4, section 11.2)? */
+/* May this 1xx go to the client? The environment may say. */
 static bool relays_interim(const rp_exchange_t *x, int status)
 {
     const char *policy = apr_table_get(x->r->subprocess_env, "proxy-interim-response");

@@ -14,7 +14,7 @@ static rp_span_t span_of(const char *text)
     return (rp_span_t){text, text ? strlen(text) : 0};
 }
 
-/* compat 15.1 and section 0, row 14. */
+/* WebSocket needs no word of the operator's, other protocols do: users expect it so. */
 static bool is_allowed(const rp_exchange_t *x, rp_span_t protocol)
 {
     const char *upgrade = x->target->backend->opt.upgrade;
@@ -82,7 +82,7 @@ static const char *choose_protocol(const rp_exchange_t *x)
     return protocol && (ap_cstr_casecmp(protocol, WEBSOCKET) || is_handshake(x)) ? protocol : NULL;
 }
 
-/* ProxyWebsocketFallbackToProxyHttp Off: a ws target takes nothing else (compat 15.4). */
+/* ProxyWebsocketFallbackToProxyHttp Off: a ws target takes nothing else. */
 static bool needs_upgrade(const rp_exchange_t *x)
 {
     return x->target->scheme[0] == 'w' && rp_conf_get_dir(x->r)->ws_fallback == RP_OFF;
@@ -130,7 +130,7 @@ void rp_exchange_decline_upgrade(rp_exchange_t *x)
     const char *offered = i < head->nfields ? find_allowed(x, head->fields[i].value) : NULL;
 
     rp_tunnel_leave_place(&x->place);
-    /* What the backend would speak: of use to the client where it may be asked for (426, compat 15.2). */
+    /* What the backend would speak: of use to the client where it may be asked for (426). */
     if (offered && !x->r->connection->master) {
         apr_table_setn(x->r->headers_out, "Upgrade", offered);
         apr_table_setn(x->r->headers_out, "Connection", "Upgrade");

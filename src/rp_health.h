@@ -1,7 +1,7 @@
 /* rp_health: active checks of balancer members.
  *
  * Owns:      when a check is due, the checks under way, their verdict, and the bit "check failed" of a
- *            member's status (compat section 19).
+ *            member's status.
  * Does not:  choose members (rp_lb keeps off those that failed), read the configuration (rp_conf_check.c),
  *            store anything that has to outlive a child (rp_shm).
  * Threads:   one thread of one child, given by mod_watchdog, runs all checks of all members. When that child

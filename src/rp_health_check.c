@@ -71,7 +71,7 @@ static bool is_http11(rp_check_method_t method)
     return method >= RP_CHECK_OPTIONS11;
 }
 
-/* As mod_proxy puts them together (compat 19.3), but for a path that would not begin with a slash. */
+/* As mod_proxy puts them together, but for a path that would not begin with a slash. */
 static const char *make_path(const rp_check_t *c)
 {
     char uri[RP_SHM_TEXT];
@@ -235,7 +235,7 @@ static rp_check_result_t take_body(rp_check_t *c, rp_span_t data)
 
 /* ---- the head ---- */
 
-/* The head of an answer to OPTIONS or HEAD is all that counts (compat 19.4). */
+/* The head of an answer to OPTIONS or HEAD is all that counts. */
 static bool is_head_all(const rp_check_t *c)
 {
     return c->method != RP_CHECK_GET && c->method != RP_CHECK_GET11;

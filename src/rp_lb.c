@@ -47,7 +47,7 @@ void rp_lb_init(rp_lb_t *lb, request_rec *r, const rp_group_t *group, const char
 
 /* ---- pick ---- */
 
-/* Requests that stick count in the balance, too (compat 9.3). */
+/* Requests that stick count in the balance, too: a member with many sessions gets fewer of the others. */
 static void charge(const rp_lb_t *lb, const rp_backend_t *hit)
 {
     apr_int64_t weight, total = 0;
@@ -273,7 +273,7 @@ bool rp_lb_note_failure(rp_lb_t *lb, rp_err_t err)
         check_status(lb, rp_err_get(err)->status);
     }
     note_tried(lb, err);
-    /* With +I the client gets what there was (compat 8.4). */
+    /* With +I the client gets what there was, as from mod_proxy. */
     return !(rp_shm_get(lb->member, RP_SHM_STATUS) & RP_STATUS_IGNORE_ERRORS) &&
            lb->failovers++ < get_max_attempts(lb) && has_another(lb, err);
 }

@@ -2,7 +2,7 @@
  *
  * Owns:      the walk over members (lbset, spares, standbys, draining), sessions that stick to a
  *            member, who is in error and when it is tried again, requests in flight, what the
- *            environment says about it (compat sections 8, 9, 11.1).
+ *            environment says about it.
  * Does not:  compare members (rp_lbm_*), connect, decide whether a request may be sent again
  *            (rp_exchange).
  * Threads:   the request's; what is shared lies in rp_shm.

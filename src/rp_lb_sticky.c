@@ -13,7 +13,7 @@ APLOG_USE_MODULE(revproxy);
 
 /* ---- where ids are ---- */
 
-/* The value behind "name=", anywhere in the URL (compat 9.1); NULL: none. */
+/* The value behind "name=", anywhere in the URL, as mod_proxy looks for it; NULL: none. */
 static const char *find_parameter(const rp_lb_t *lb, const char *name)
 {
     const char *ends = lb->group->opt.scolon_ends ? ";?&" : "?&";
@@ -66,7 +66,7 @@ static void read_id(rp_lb_t *lb)
         id = find_cookie(lb, lb->set->sticky);
         name = lb->set->sticky;
     }
-    /* The route is what is behind the first separator (compat 9.2). */
+    /* The route is what is behind the first separator. */
     if (id && separator) {
         id = strchr(id, separator);
         id = id ? id + 1 : NULL;
@@ -104,7 +104,7 @@ static int find_member(rp_lb_t *lb, int i, int depth)
     return redirect[0] && depth > 0 ? find_route(lb, redirect, depth - 1) : -1;
 }
 
-/* Index of a usable member with this route, or with that of its redirect; standbys last (compat 9.3, 9.4).
+/* Index of a usable member with this route, or with that of its redirect; standbys last.
  * depth: how many redirects may follow. */
 static int find_route(rp_lb_t *lb, const char *route, int depth)
 {

@@ -126,7 +126,7 @@ static void sort_in(walk_t *w, int i, const rp_backend_t *member, const rp_shm_g
 }
 
 /* Candidates of one lbset: its normal members and as many spares as members are missing, which
- * then compete with them; else its standbys (compat 8.3). */
+ * then compete with them; else its standbys. */
 static void collect(walk_t *w, int lbset)
 {
     int i;

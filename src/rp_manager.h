@@ -1,6 +1,6 @@
 /* rp_manager: the balancer manager, SetHandler balancer-manager.
  *
- * Owns:      its pages (HTML, XML, JSON) and its forms (compat section 18): what may be changed at run time, who may
+ * Owns:      its pages (HTML, XML, JSON) and its forms: what may be changed at run time, who may
  *            change it, what the log says of it.
  * Does not:  keep anything: changes go to rp_shm, so that all children see them at once.
  * Threads:   the request's.

@@ -30,7 +30,7 @@ struct param_t {
     const char *rule; /* what a value has to be */
     int which;        /* rp_shm's */
     int min, max;
-    bool may_be_empty; /* it then removes the text; of others what is sent empty stays as it is (compat 18.3) */
+    bool may_be_empty; /* it then removes the text; of others what is sent empty stays as it is */
     bool (*read)(const rp_manager_t *m, change_t *c, const char *text);
     const char *(*get)(const rp_manager_t *m, const param_t *param);
     void (*set)(const rp_manager_t *m, const change_t *c);
@@ -131,7 +131,7 @@ static const char *get_weight(const rp_manager_t *m, const param_t *param)
     return apr_psprintf(m->r->pool, "%d.%02d", weight / 100, weight % 100);
 }
 
-/* All members begin again from their weights; a sole one needs none (compat 18.3). */
+/* All members begin again from their weights; a sole one needs none. */
 static void set_weight(const rp_manager_t *m, const change_t *c)
 {
     int i, n = rp_conf_count_members(m->group);
@@ -232,7 +232,7 @@ static const char *get_check_method(const rp_manager_t *m, const param_t *param)
     return rp_conf_get_check_name((rp_check_method_t)rp_shm_get(m->member, RP_SHM_CHECK_METHOD));
 }
 
-/* There is no response that an expression could look at (compat 18.3). */
+/* There is no response that an expression could look at. */
 static bool has_response(const rp_manager_t *m)
 {
     return rp_shm_get(m->member, RP_SHM_CHECK_METHOD) > RP_CHECK_TCP;
@@ -447,7 +447,7 @@ static void carry_out(rp_manager_t *m, const change_t *c, const char *subject)
     }
 }
 
-/* compat 18.4: b_wyes says that it is meant. */
+/* As in mod_proxy's form, b_wyes says that it is meant. */
 static const char *get_new_member(const rp_manager_t *m)
 {
     const char *url = apr_table_get(m->form, "b_nwrkr"), *sure = apr_table_get(m->form, "b_wyes");

@@ -32,8 +32,8 @@ static bool is_text(const char *s)
     return true;
 }
 
-/* Decoded twice, because scripts send names as they stand in the page's links, encoded once more
- * (compat 18.2). A value whose second decoding fails was meant as it is. */
+/* Decoded twice, because scripts send names as they stand in the page's links, encoded once more.
+ * A value whose second decoding fails was meant as it is. */
 static const char *decode(apr_pool_t *p, const char *text)
 {
     const char *once = apr_punescape_url(p, text, NULL, NULL, 1), *twice;

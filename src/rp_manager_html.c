@@ -6,7 +6,7 @@
 #include "apr_lib.h"
 
 /* The tables have mod_proxy's headings, cells and order, and no link is added to its: scripts read members from the
- * second table of each balancer, names and nonces from the links (compat 18.5). */
+ * second table of each balancer, names and nonces from the links. */
 
 /* For a query, as mod_proxy writes it: what scripts look for as "w=http://host:port/" stays readable. */
 static const char *escape_value(const rp_manager_t *m, const char *text)

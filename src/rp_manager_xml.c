@@ -1,7 +1,7 @@
 #include "rp_manager_int.h"
 #include "rp_conf_member.h"
 
-/* Element by element as mod_proxy writes it (compat 18.5). Errors are not in it: it has no place for them. */
+/* Element by element as mod_proxy writes it. Errors are not in it: it has no place for them. */
 
 static void write_text(const rp_manager_t *m, const char *name, const char *value)
 {

@@ -1,4 +1,4 @@
-/* Parking below the event MPM of httpd 2.4.63 and later (design section 5). Nothing
+/* Parking below the event MPM of httpd 2.4.63 and later. Nothing
  * else in the module knows about MPMs. */
 #include <sys/queue.h>
 

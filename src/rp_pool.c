@@ -105,8 +105,8 @@ static void set_limits(rp_pool_t *p)
 
     (void)ap_mpm_query(AP_MPMQ_IS_THREADED, &is_threaded);
     if (is_threaded == AP_MPMQ_NOT_SUPPORTED) {
-        /* compat 5.7: one cached connection, parameters ignored. No limit on leases: a subrequest
-         * would wait for its own main request. */
+        /* As mod_proxy does without threads: one cached connection, parameters ignored. No limit on leases: a
+         * subrequest would wait for its own main request. */
         p->max = INT_MAX;
         p->keep = 1;
         return;

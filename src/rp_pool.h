@@ -9,7 +9,7 @@
  * Blocks?    Never: a full pool answers WAIT with a descriptor.
  *
  * Routes to the same address with the same TLS, pool and connection options
- * share one pool; others never do (compat section 0, row 6). Within a pool, a connection is
+ * share one pool; others never do. Within a pool, a connection is
  * reused only where rp_conn_matches (TLS name and settings, source address, receive buffer).
  */
 #ifndef RP_POOL_H

@@ -406,7 +406,7 @@ static void add_client_field(writer_t *w, own_field_t *own, const apr_table_entr
     }
 }
 
-/* The client's fields in their order, ours in place or at the end (compat 12.2). */
+/* The client's fields in their order, ours in place or at the end. */
 static void add_client_fields(writer_t *w)
 {
     const apr_array_header_t *fields = apr_table_elts(w->fields);

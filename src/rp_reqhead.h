@@ -30,8 +30,7 @@ typedef struct rp_reqhead_want_t {
 
 /* Write the head, with its empty line, to *head / *len. Returns RP_E_NONE, or
  * RP_E_BAD_METHOD, RP_E_BAD_TARGET, RP_E_BAD_FIELD: nothing may be sent then, and *head is the field's name for
- * the log, or NULL.
- * compat sections 12.1 and 12.2. */
+ * the log, or NULL. */
 rp_err_t rp_reqhead_build(request_rec *r, const rp_reqhead_want_t *want, const char **head, apr_size_t *len);
 
 /* Remembers which fields the client's Connection names: only they are removed for its sake,

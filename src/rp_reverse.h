@@ -15,9 +15,9 @@
 #include "rp_h1.h"
 
 /* Fill r->status, status_line, headers_out, content type ... from a parsed head, interim (1xx)
- * or final. compat sections 14.1-14.3, 16. Names named in the backend's Connection field are
+ * or final, with URLs and cookies mapped back. Names named in the backend's Connection field are
  * removed first (RFC 9110 7.6.1). headers_out set earlier by other modules are discarded except
- * Set-Cookie (compat 14.2), which waits for the final head: after an interim one the caller may
+ * Set-Cookie, which waits for the final head: after an interim one the caller may
  * clear headers_out. Every name and value is a valid token / field value afterwards. Sets the
  * note "proxy-status".
  *
@@ -27,21 +27,21 @@
 void rp_reverse_adopt(request_rec *r, const rp_target_t *target, const rp_h1_head_t *head,
                       const rp_h1_framing_t *framing);
 
-/* After a final head was adopted: does ProxyErrorOverride replace the body of this status here
- * (compat 14.6)? Returns the status for the handler to return, after having dropped all backend
+/* After a final head was adopted: does ProxyErrorOverride replace the body of this status here?
+ * Returns the status for the handler to return, after having dropped all backend
  * headers but WWW-Authenticate on 401; or OK: send the backend's own response. Where r is an
  * ErrorDocument under ProxyErrorOverride, r->status goes back to the error's. */
 int rp_reverse_override(request_rec *r);
 
 /* One value mapped back by ProxyPassReverse, made absolute; value itself where no mapping
- * matches. For Location and its like (compat 16.1). */
+ * matches. For Location and its like. */
 const char *rp_reverse_map(request_rec *r, const rp_target_t *target, const char *value);
 
 /* A Set-Cookie value mapped back by ProxyPassReverseCookiePath and -Domain; value itself where
- * none matches (compat 16.3). */
+ * none matches. */
 const char *rp_reverse_map_cookie(request_rec *r, const rp_target_t *target, const char *value);
 
-/* A trailer field of the backend's body: kept in r->trailers_out (compat 14.5) unless it is one
+/* A trailer field of the backend's body: kept in r->trailers_out unless it is one
  * that must not be there (RFC 9110 6.5.1). */
 void rp_reverse_add_trailer(request_rec *r, rp_span_t name, rp_span_t value);
 

@@ -36,7 +36,7 @@ static char *map_with(apr_pool_t *p, const char *value, const rp_uri_map_t *map,
     return out;
 }
 
-/* An entry balancer://name/sub stands for the URLs of all members (compat 16.1). */
+/* An entry balancer://name/sub stands for the URLs of all members. */
 static char *map_members(apr_pool_t *p, const char *value, const rp_group_t *group, const rp_mapping_t *m)
 {
     const char *name = m->real + GROUP_PREFIX_LEN;

@@ -92,7 +92,7 @@ static void adopt_route(request_rec *r, const rp_route_t *route, const rp_match_
         apr_table_setn(r->notes, "proxy-noencode", "1");
     }
     if (m->uri) {
-        /* Locations and access control shall see what the servlet container will (compat 3.4). */
+        /* Locations and access control shall see what the servlet container will. */
         r->uri = r->parsed_uri.path = apr_pstrdup(r->pool, m->uri);
     }
     mem->made = RP_MADE_BY_ROUTE;
@@ -314,7 +314,7 @@ const rp_target_t *rp_route_find_target(request_rec *r)
 
 /* ---- handler ---- */
 
-/* SetHandler "proxy:URL": the file's name comes behind the URL, as mod_proxy has it (compat 3.6). */
+/* SetHandler "proxy:URL": the file's name comes behind the URL, as mod_proxy has it. */
 static const char *get_handler_target(request_rec *r)
 {
     return apr_pstrcat(r->pool, r->handler + RP_PROXY_PREFIX_LEN, r->filename, NULL);

@@ -57,7 +57,7 @@ int rp_route_search(request_rec *r, bool is_encoded, const rp_route_watch_t *wat
  * group's target. backend stays as it is. */
 void rp_route_aim(request_rec *r, rp_target_t *target, const rp_backend_t *member, const char *group_path);
 
-/* Hooks (registered in the face file). Phase behaviour: compat sections 1.2, 3, 4. Their places:
+/* Hooks (registered in the face file). Each does in its phase what mod_proxy does there. Their places:
  *
  *   pre_translate_name:      APR_HOOK_MIDDLE, before mod_proxy.c
  *   translate_name, fixups:  APR_HOOK_FIRST, after mod_rewrite.c, before mod_proxy.c
@@ -81,7 +81,7 @@ int rp_route_map_to_storage(request_rec *r);
 int rp_route_fixups(request_rec *r);
 
 /* Is this request ours? From the handler: claims proxyreq with "proxy:" names, and
- * SetHandler "proxy:..." (compat 3.6).
+ * SetHandler "proxy:...".
  * OK: *target is complete and canonical, backend or group resolved; a dynamic backend is held and
  * the caller owes one rp_pool_drop_dynamic. DECLINED: not ours. Else a status, already logged
  * with its RP code; r is then as it was. */

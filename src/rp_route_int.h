@@ -66,7 +66,7 @@ typedef struct rp_match_t {
     bool is_raw;        /* nocanon holds: target ends in the client's own bytes, query included */
 } rp_match_t;
 
-/* Try one route (compat 3.2 to 3.5). m is set with RP_MATCH_YES only. */
+/* Try one route. m is set with RP_MATCH_YES only. */
 rp_match_result_t rp_route_match(request_rec *r, const rp_route_t *route, rp_match_t *m);
 
 /* ---- rp_route_target.c ---- */

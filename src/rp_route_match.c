@@ -52,7 +52,7 @@ static rp_match_result_t match_regex(request_rec *r, const rp_route_t *route, su
         rp_route_fail(r, &where, RP_E_TARGET_SUBST, NULL);
         return RP_MATCH_FAILED;
     }
-    /* No $n in the target: the whole path is meant (compat 3.3). */
+    /* No $n in the target: the whole path is meant, as mod_proxy has it. */
     m->target = strcmp(text, s->target) ? text : apr_pstrcat(r->pool, text, s->raw ? s->raw : r->uri, NULL);
     return RP_MATCH_YES;
 }
@@ -91,7 +91,7 @@ static rp_match_result_t match_prefix(request_rec *r, const rp_route_t *route, s
     return RP_MATCH_YES;
 }
 
-/* ProxyWebsocketFallbackToProxyHttp Off: a ws target takes none but upgrades (compat 3.5, 15.4). */
+/* ProxyWebsocketFallbackToProxyHttp Off: a ws target takes none but upgrades: another route may fit. */
 static bool is_passed_over(request_rec *r, const char *target)
 {
     return (!ap_cstr_casecmpn(target, "ws:", 3) || !ap_cstr_casecmpn(target, "wss:", 4)) &&

@@ -73,7 +73,7 @@ static void shape_path(request_rec *r, rp_span_t rest, rp_path_mode_t mode, rp_s
 
 /* ---- scheme, host, socket ---- */
 
-/* Behind a socket the host may be missing from the text: "http:/p" (compat 4.1). */
+/* Behind a socket the host may be missing from the text: "http:/p". */
 static int split(const rp_target_t *t, const char *text, rp_uri_t *u)
 {
     int rc = rp_uri_split(u, text);
@@ -290,7 +290,7 @@ static bool is_blocked(const rp_server_conf_t *conf, const char *host)
     return false;
 }
 
-/* A route keeps to its own backend and options; others go by the longest name (compat 5.2). */
+/* A route keeps to its own backend and options; others go by the longest name. */
 static int resolve_backend(request_rec *r, rp_target_t *t)
 {
     const rp_options_t *opt = t->route ? &t->route->backend->opt : NULL;

@@ -20,10 +20,10 @@
 /* mod_status' optional hook. flags: AP_STATUS_*. */
 int rp_status_hook(request_rec *r, int flags);
 
-/* The members of the groups of the request's server, in mod_proxy's form (compat 18.6): theirs are
+/* The members of the groups of the request's server, in mod_proxy's form: theirs are
  * the figures of all children. */
 void rp_status_print_groups(request_rec *r, int flags);
-/* "Init Ok ": flags of a member, RP_STATUS_*, in mod_proxy's words (compat 8.1). */
+/* "Init Ok ": flags of a member, RP_STATUS_*, in mod_proxy's words. */
 const char *rp_status_describe(apr_pool_t *p, unsigned status);
 
 #endif

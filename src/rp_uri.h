@@ -123,11 +123,11 @@ enum {
  * raw    with RP_URI_KEEP_2F: the path as the client sent it (a query is ignored), to tell an
  *        encoded slash from a client's "%252F", which the server decoded to the same text; where
  *        the two cannot be told apart, "%252F" is sent. p NULL: not known, keep all "%2F".
- * Returns the length (at most 3 * path.n), RP_URI_E_SPACE. Compatibility: 4.2, 20 row 11, 22.9.
+ * Returns the length (at most 3 * path.n), RP_URI_E_SPACE.
  */
 ptrdiff_t rp_uri_encode_path(char *out, size_t cap, rp_span_t path, unsigned flags, rp_span_t raw);
 
-/* 1 if a byte is a space, a control or DEL: a raw path or a query to answer with 403 (4.2). */
+/* 1 if a byte is a space, a control or DEL: a raw path or a query to answer with 403. */
 int rp_uri_has_unsafe(rp_span_t text);
 
 /* ---- the way back ---- */

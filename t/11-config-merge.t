@@ -98,7 +98,7 @@ unlike body('/main/x', 'other.test'), qr{^Via: }m, 'a host\'s own value counts';
 like body('/other/x', 'other.test'), qr{^GET /other/x }m, 'then the host\'s rules';
 is $t->get('/other/x', headers => [ Host => 'empty.test' ])->status, 404, '... which stay its own';
 only_ours { like body('/main/x', 'alone.test'), qr{^GET /alone/x }m, 'ProxyPassInherit Off: without the main rules' }
-'section 0 row 9';
+'it does other than its manual says';
 like body('/main/x', 'alone.test'), qr{^Via: }m, '... with the main settings';
 
 like body('/main/x', 'empty.test'), qr{^Host: empty\.test\s*$}m, 'ProxyPreserveHost of the server';
@@ -132,7 +132,7 @@ only_ours {
     is status('/quick/x', 'other.test'), 504, 'ProxyTimeout of the host';
     $t->claim(qr/RP0302/, 'timeouts are logged', count => 4);
 }
-'section 0 rows 6 and 8';
+'it shares workers by the prefix of their URL, and reads units otherwise';
 
 $t->allow(qr/lint: |AH01146/);
 $t->finish;

@@ -49,7 +49,7 @@ sub ask { my ($path, $host) = @_; return $t->get($path, headers => [ Host => $ho
 for my $round (1, 2) {
     is ask('/on/x', 'bare.test')->body, "over TLS\n", "the section of the target, round $round";
     is ask('/on/x', 'host.test')->body, "over TLS\n", "... in another host";
-    my $refused = ours(502, mod_proxy => 500, 'section 0 row 2');
+    my $refused = ours(502, mod_proxy => 500, 'a fault of the backend is 502 here');
     is ask('/off/x', 'bare.test')->status, $refused, 'no section: no TLS';
     is ask('/strict/x', 'host.test')->status, $refused, 'the name in the certificate is another';
     $t->reload_graceful if $round == 1;

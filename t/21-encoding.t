@@ -63,8 +63,8 @@ sub sends {
     return;
 }
 
-# 22.9: decoded by httpd, then encoded by us
-sends '/a/%25%3f%23%7e%41;p=1%3b', '/%25%3F%23~A;p=1;', '22.9';
+# decoded by httpd, then encoded by us
+sends '/a/%25%3f%23%7e%41;p=1%3b', '/%25%3F%23~A;p=1;', 'decoded, then encoded';
 sends '/a/%c3%a9',     '/%C3%A9';
 sends '/a/[x]|^"',     '/%5Bx%5D%7C%5E%22';
 sends q{/a/~$-_.+!*'(),;:@&=}, q{/~$-_.+!*'(),;:@&=}, 'these stay';
@@ -77,8 +77,8 @@ sends '/a/?',          '/?';
 sends '/pm/a%3Fb%23c', '/a%3Fb%23c', 'captures too';
 sends '/tp/x',         '/a%20b%25c/x', 'the target\'s own text too';
 
-# 22.10: nocanon
-sends '/nc/a%20b%3Fc?x=1', '/nc/a%20b%3Fc?x=1', '22.10';
+# nocanon
+sends '/nc/a%20b%3Fc?x=1', '/nc/a%20b%3Fc?x=1', 'nocanon';
 sends '/nc/%41%7e%2e%c3%a9', '/nc/%41%7e%2e%c3%a9', 'nocanon: as it came';
 sends '/nc//x', '/nc/x', 'another prefix when decoded: nocanon is ignored';
 sends '/nx?q=1', '/nx?q=1', 'the end of the path is no boundary in the raw text';
@@ -90,20 +90,20 @@ sends '/x/%41.raw', '/x/%41.raw', 'nocanon with a pattern that is not anchored';
 only_ours { sends 'http://h.example/x/%41.raw', '/x/A.raw', 'absolute form: the raw text is no path' } 'its host joins the target\'s';
 $t->claim(qr/Unescaped URL path matched ProxyPass/, 'which is warned of');
 
-# 22.11: mapping=encoded
-sends '/enc/a%2Fb',    '/enc/a%2Fb', '22.11';
+# mapping=encoded
+sends '/enc/a%2Fb',    '/enc/a%2Fb', 'mapping=encoded';
 sends '/enc/%41',      '/enc/A', 'httpd decodes the unreserved';
 sends '/enc/a%3bb;c?d=%2F', '/enc/a%3bb;c?d=%2F';
 sends '/%65nc/x',      '/enc/x', 'the prefix too';
-sends '/sp%3Fecial/x', '/sp%3Fecial/x', '21.21';
+sends '/sp%3Fecial/x', '/sp%3Fecial/x', 'an encoded ? in the path of the route';
 sends '/em/a%2fb%20c?q', '/em/a%2fb%20c?q';
 sends '/loce/a%2Fb',   '/loce/a%2Fb', 'in a Location';
 sends '/enc/sec/x',    403, 'Locations see the encoded form';
 sends '/enc/./sec/x',  403;
 sends '/enc//sec/x',   403;
 
-# 22.13: mapping=servlet
-sends '/mt/sec;v=1/x', 403, '22.13';
+# mapping=servlet
+sends '/mt/sec;v=1/x', 403, 'mapping=servlet';
 sends '/mt;v=1/a;w=2/b?q=1', '/mt;v=1/a;w=2/b?q=1', 'parameters are kept';
 sends '/mt;j=1',       '/mt', 'but not where nothing follows';
 sends '/mtx',          404;
@@ -115,15 +115,15 @@ sends '/..;/mt/x',     404, 'above the root';
 sends '/ms/a;p=1/b',   '/ms/a;p=1/b';
 sends '/ms;p=1/b',     '/ms/b', 'parameters of a matched segment';
 
-# 22.12: AllowEncodedSlashes
+# AllowEncodedSlashes
 sends '/a/x%2Fy',  404, 'Off';
 sends '/a/x%2Fy',  '/x/y', 'On', to => 'on';
 sends '/a/100%25', '/100%25', 'On', to => 'on';
 sends '/a/%252F',  '/%252F', 'On', to => 'on';
 sends '/a/x%2Fy',  '/x%2Fy', 'NoDecode', to => 'nodecode';
 sends '/a/x%2fy%2Fz', '/x%2fy%2Fz', 'NoDecode', to => 'nodecode';
-sends '/a/100%25', ours('/100%25', mod_proxy => 400, 'section 0 row 12'), 'NoDecode', to => 'nodecode';
-sends '/a/%252F',  ours('/%252F', mod_proxy => '/%2F', 'section 0 row 12'), 'NoDecode', to => 'nodecode';
+sends '/a/100%25', ours('/100%25', mod_proxy => 400, 'it encodes % otherwise with NoDecode'), 'NoDecode', to => 'nodecode';
+sends '/a/%252F',  ours('/%252F', mod_proxy => '/%2F', 'it encodes % otherwise with NoDecode'), 'NoDecode', to => 'nodecode';
 sends '/a/a%20b%3fc', '/a%20b%3Fc', 'NoDecode', to => 'nodecode';
 
 # spaces and controls in what is sent as it is: 403, before a backend sees anything. httpd itself

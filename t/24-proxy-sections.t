@@ -96,7 +96,7 @@ is seen('/stripped/x'),  'all, stripped', 'a leading proxy: is dropped';
 is seen('/case'),        'all', 'no canonical form before matching';
 is seen('/CASE/'),       'all, case';
 is seen('/foo/x', to => 'vhost'), 'all, prefix, second, vhost', 'main server\'s first';
-is $t->get('/secret')->status,     403, '21.17: access control on the target';
+is $t->get('/secret')->status,     403, 'access control on the target';
 is $t->get('/secrets/x')->status,  403;
 is $t->get('/%73ecret')->status,   403, 'matched after decoding';
 is $t->get('/secre')->status,      200;

@@ -19,7 +19,7 @@ my $t   = RevProxy->new(
         ProxyPassReverseCookieDomain .dotted.example  .example.test
         ProxyPassReverseCookieDomain short.example    a.very.long.domain.name.example.test
     </Location>
-    # as in 21.05, for the whole server
+    # for the whole server
     ProxyPass /mirror/ %%URL:app%%/
     <Location /mirror/>
         ProxyPassReverseCookiePath / /mirror/
@@ -80,7 +80,7 @@ becomes 'a=b; Path=/long/path/of/a/cookie; Domain=short.example', 'a=b; Path=/m/
 
 # where
 becomes 'a=b; Path=/', 'a=b; Path=/', 'another place', '/none/';
-becomes 'a=b; Path=/', 'a=b; Path=/mirror/', '21.05', '/mirror/';
+becomes 'a=b; Path=/', 'a=b; Path=/mirror/', 'a path of the whole server', '/mirror/';
 becomes 'a=b; Path=/own/x', 'a=b; Path=/m/own', 'the outer entry first', '/m/in/';
 becomes 'a=b; Path=/in/x',  'a=b; Path=/m/', 'the outer entry first', '/m/in/';
 

@@ -79,7 +79,7 @@ sub reply {
 }
 sub line { my ($first) = $_[0]->raw_head =~ /\A([^\r\n]*)/; return $first }
 
-# 22.31 and its like
+# which pages are replaced
 {
     my $r = reply('/on/x', 404, reason => 'Nope');
     is line($r), 'HTTP/1.1 404 Not Found', 'an error document has the standard reason';
@@ -136,10 +136,10 @@ is reply('/code/plain/x', 500)->body, 'mine', 'a plain On drops none of the oute
 is reply('/code/off/x', 404)->body, 'mine', 'Off';
 is reply('/none/x', 404)->body, 'mine', 'not asked for';
 
-# pages of other backends (22.32)
+# pages of other backends
 {
     my $r = $t->get('/pageoff/x?reply-status=503');
-    is $r->status, 200, '22.32: the page\'s own status';
+    is $r->status, 200, 'the page\'s own status';
     like $r->body, qr{^GET /remote/page }, 'the page of the backend';
     $r = $t->get('/pageon/x?reply-status=503');
     is $r->status, 503, 'with override at the page: the error\'s status';

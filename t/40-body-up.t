@@ -75,7 +75,7 @@ sub arrived {
 
 sub in_pieces { my ($body, $size) = @_; return [ unpack "(a$size)*", $body ] }
 
-# --- the table (12.3)
+# --- which framing arrives
 
 my $small = RevProxy::Backend::pattern(6);
 my $big   = RevProxy::Backend::pattern(40_000);
@@ -143,7 +143,7 @@ $k = $t->connect;
 for my $coding ('gzip, chunked', 'identity, chunked', 'chunked, chunked') {
     my $seen = () = $app->requests;
     $r = $t->request(method => 'POST', path => '/', headers => [ 'Transfer-Encoding' => $coding ], chunks => ['hello']);
-    is $r->status, ours(501, mod_proxy => 500, 'section 0 row 5'), "Transfer-Encoding: $coding";
+    is $r->status, ours(501, mod_proxy => 500, 'it blames the backend'), "Transfer-Encoding: $coding";
     is scalar(() = $app->requests), $seen, '... does not reach the backend';
 }
 is post('/')->status, 200, 'and the backend is in use as before';
@@ -205,10 +205,10 @@ for my $piece (1, 2) {
     $c->close;
 }
 
-# --- LimitRequestBody (section 0 row 10)
+# --- LimitRequestBody
 
 $app->forget;
-my $over = ours(413, mod_proxy => 200, 'section 0 row 10');
+my $over = ours(413, mod_proxy => 200, 'it has no limit there');
 is post('/limit/', body => 'x' x 1000)->status, 200, 'as much as LimitRequestBody allows';
 is post('/limit/', chunks => [ 'x' x 500, 'x' x 500 ])->status, 200, '... in chunks';
 is $app->requests + 0, 2, '... arrive';
@@ -223,8 +223,8 @@ only_ours {
     $c->send("POST /limit/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
     is $c->read_response(timeout => 3)->status, 413, 'more is announced: refused before it is sent';
     $c->close;
-} 'section 0 row 10';
-is $app->requests + 0, ours(2, mod_proxy => 5, 'section 0 row 10'), '... does not reach the backend';
+} 'it has no limit there';
+is $app->requests + 0, ours(2, mod_proxy => 5, 'it has no limit there'), '... does not reach the backend';
 is post('/nolimit/', body => $big)->status, 200, 'LimitRequestBody 0 is none';
 
 $t->finish;

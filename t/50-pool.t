@@ -57,7 +57,7 @@ my $t = RevProxy->new(
     RewriteEngine On
     RewriteRule ^/rewrite/(.*)$ %%URL:rewrite%%/rw/$1 [P]
     RewriteRule ^/rewrite-uds/(.*)$ unix:%%SOCK:uds1%%|http://rewritten/$1 [P]
-    # 22.19: the pseudo URL is the same, the socket is not
+    # the pseudo URL is the same, the socket is not
     ProxyPass /uds1/ unix:%%SOCK:uds1%%|http://localhost/
     ProxyPass /uds2/ unix:%%SOCK:uds2%%|http://localhost/
     # the options of one route are not another's
@@ -224,13 +224,13 @@ SKIP: {
     for my $case (@cases) {
         my ($path, $what) = @$case;
         my %seen = map { $_ => 1 } conns_of($b{rewrite}, "${path}a", "${path}b", "${path}c");
-        is scalar(keys %seen), ours(1, mod_proxy => 3, 'section 0 row 11'), "$what: connections for three requests";
-        is last_of($b{rewrite})->header('Connection'), ours('Keep-Alive', mod_proxy => 'close', 'section 0 row 11'), "$what: Connection";
+        is scalar(keys %seen), ours(1, mod_proxy => 3, 'it does not pool these'), "$what: connections for three requests";
+        is last_of($b{rewrite})->header('Connection'), ours('Keep-Alive', mod_proxy => 'close', 'it does not pool these'), "$what: Connection";
     }
     my %seen = map { $_ => 1 } conns_of($b{rewrite}, '/pm-opt/a', '/pm-opt/b');
     is scalar(keys %seen), 2, 'disablereuse=On of such a route holds';
     my @n = conns_of($uds1, '/rewrite-uds/a', '/rewrite-uds/b');
-    is $n[0] == $n[1], ours(1 == 1, mod_proxy => 1 == 0, 'section 0 row 11'), '[P] to a unix socket';
+    is $n[0] == $n[1], ours(1 == 1, mod_proxy => 1 == 0, 'it does not pool these'), '[P] to a unix socket';
 }
 
 # --- no route takes another's options ---
@@ -239,15 +239,15 @@ SKIP: {
     my @one = conns_of($uds1, '/uds1/x');
     is scalar(@one), 1, 'first socket';
     my @two = conns_of($uds2, '/uds2/x');
-    is scalar(@two), ours(1, mod_proxy => 0, 'section 0 row 6, 22.19'), 'second socket under the same pseudo URL';
+    is scalar(@two), ours(1, mod_proxy => 0, 'it shares workers by the prefix of their URL'), 'second socket under the same pseudo URL';
     is scalar(conns_of($uds1, '/uds1/y')), 1, 'first socket again';
 }
 {
     is $t->get('/mine/x?reply-delay=1.4')->status, 200, 'a route without timeout waits';
-    is $t->get('/deep/x?reply-delay=1.4')->status, ours(504, mod_proxy => 200, 'section 0 row 6'), 'one below it has its own';
+    is $t->get('/deep/x?reply-delay=1.4')->status, ours(504, mod_proxy => 200, 'it shares workers by the prefix of their URL'), 'one below it has its own';
     $t->claim_fault('RP0302', route => '/deep/', phase => 'waiting for the response', count => 1);
     $t->get('/deepoff/x');
-    is last_of($b{plain})->header('Connection'), ours('close', mod_proxy => 'Keep-Alive', 'section 0 row 6'), 'disablereuse of one';
+    is last_of($b{plain})->header('Connection'), ours('close', mod_proxy => 'Keep-Alive', 'it shares workers by the prefix of their URL'), 'disablereuse of one';
     $t->get('/mine/x');
     is last_of($b{plain})->header('Connection'), 'Keep-Alive', 'is not the other\'s';
 }

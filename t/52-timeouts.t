@@ -81,7 +81,7 @@ my $t = RevProxy->new(
     config   => $config,
 );
 
-my $LATE = ours(504, mod_proxy => 502, 'section 0 row 1');
+my $LATE = ours(504, mod_proxy => 502, 'no answer in time is 504 here (RFC 9110 15.6.5)');
 my @rows = (
     # name, request, status, units of time
     [ 'timeout=: no answer', { path => '/t1/silent' }, $LATE, 1 ],

@@ -72,7 +72,7 @@ my @rows = (
     # path, status, reason on the page, code, phase
     [ '/gone/x',         503, $PLAIN, 'RP0101|RP0102', 'connecting' ],
     [ '/sock/x',         503, $PLAIN, 'RP0102', 'connecting' ],
-    [ '/tls/x',          ours(502, mod_proxy => 500, 'row 2'), ours($OFF, mod_proxy => undef, 'it names none'), 'RP0105', 'connecting' ],
+    [ '/tls/x',          ours(502, mod_proxy => 500, 'a fault of the backend is 502 here'), ours($OFF, mod_proxy => undef, 'it names none'), 'RP0105', 'connecting' ],
     [ '/app/eof',        502, $EOF,   'RP0301', 'waiting for the response' ],
     [ '/app/rst',        502, $EOF,   'RP0303', 'waiting for the response' ],
     [ '/app/partial',    502, ours($EOF, mod_proxy => undef, 'it takes the half line for a field'), 'RP0301', 'reading the response head' ],
@@ -90,7 +90,7 @@ my @rows = (
     [ '/app/value_bad',  ours(502, mod_proxy => 500, 'the backend is to blame'), undef, 'RP0304', 'reading the response head' ],
     [ '/app/version',    502, undef,  'RP0304', 'reading the response head' ],
     [ '/app/status_long', 502, undef, 'RP0305', 'reading the response head' ],
-    [ '/app/garbage',    ours(502, mod_proxy => 200, 'section 0 row 7'), undef, 'RP0304', 'reading the response head' ],
+    [ '/app/garbage',    ours(502, mod_proxy => 200, 'it takes it for HTTP/0.9'), undef, 'RP0304', 'reading the response head' ],
     [ '/app/switch',     502, undef,  'RP0308', 'reading the response head' ],
     [ '/app/interim',    502, 'Too many (10) interim responses from origin server', 'RP0307', 'reading the response head' ],
     [ '/app/nine',       200 ],
@@ -147,7 +147,7 @@ for my $row (
     [ 'GET', '/app/ok',         400, 'RP0210', 'Max-Forwards' => 'x' ],
     [ 'GET', '/app/ok',         400, 'RP0210', 'Max-Forwards' => '-1' ],
     [ 'OPTIONS', '/app/ok',     200, undef, 'Max-Forwards' => '0' ],
-    [ 'POST', '/app/ok',        ours(501, mod_proxy => 500, 'section 0 row 5'), 'RP0504', 'Transfer-Encoding' => 'gzip, chunked' ],
+    [ 'POST', '/app/ok',        ours(501, mod_proxy => 500, 'it blames the backend'), 'RP0504', 'Transfer-Encoding' => 'gzip, chunked' ],
     )
 {
     my ($method, $path, $status, $code, @headers) = @$row;

@@ -89,7 +89,7 @@ is body_of('/x', to => 'nosource'), "127.0.0.1 127.0.0.1 127.0.0.1:$port", 'the 
 
 for my $route (qw(/none/ /later/)) {
     my $r = $t->get("${route}x");
-    is $r->status, ours(502, mod_proxy => 500, 'section 0 row 2'), "$route does not resolve";
+    is $r->status, ours(502, mod_proxy => 500, 'a fault of the backend is 502 here'), "$route does not resolve";
     is $r->reason, 'Proxy Error', 'Proxy Error';
     (my $host = $route) =~ s{/}{}g;
     like $r->body, qr{DNS lookup failure for: \Q$host.test\E}, 'the page names the host';

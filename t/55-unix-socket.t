@@ -1,4 +1,4 @@
-# Backends behind unix sockets (compat 21.15): paths, hosts, pools, failures.
+# Backends behind unix sockets: paths, hosts, pools, failures.
 
 use strict;
 use warnings;
@@ -97,7 +97,7 @@ only_ours {
 } 'its lines are its own';
 {
     my $r = $t->get('/sleepy/x');
-    is $r->status, ours(504, mod_proxy => 502, 'section 0 row 1'), 'silent backend';
+    is $r->status, ours(504, mod_proxy => 502, 'no answer in time is 504 here (RFC 9110 15.6.5)'), 'silent backend';
     cmp_ok $r->time, '<', 2.2, 'timeout= holds for sockets';
     $t->claim_fault('RP0302', route => '/sleepy/', phase => 'waiting for the response', count => 1);
 }

@@ -1,5 +1,5 @@
 # What is wrong with a TLS backend stands in our own log line: which check failed, or which step. Client
-# certificates (guide 7).
+# certificates.
 
 use strict;
 use warnings;

@@ -87,7 +87,6 @@ my $t   = RevProxy->new(
     <Location /gone4/>
         ErrorDocument 503 https://elsewhere.test/sorry
     </Location>
-    # 22.31, 22.32
     ProxyPass /errors/ %%URL:app%%/errors/
     ProxyPass /over/ %%URL:app%%/over/
     <Location /over/>
@@ -193,7 +192,7 @@ is $ht2->status . ($ht2->header('X-Ht') // ''), '200', '.htaccess and <Directory
     my $r = $t->get('/gone/x');
     is $r->status . $r->body, "503local page\n", 'a local page keeps the status';
     $r = $t->get('/gone2/x');
-    is $r->status, 200, 'a proxied page brings its own (22.32)';
+    is $r->status, 200, 'a proxied page brings its own';
     is seen()->target, '/errors/503', 'of the backend';
     is seen()->method, 'GET', 'asked for with GET';
     $r = $t->request(path => '/gone2/x', body => 'x' x 50000);
@@ -215,7 +214,7 @@ is $ht2->status . ($ht2->header('X-Ht') // ''), '200', '.htaccess and <Directory
     $r = $t->get('/over/x?reply-status=403&reply-body=its%20own');
     is $r->status . $r->body, '403its own', 'not for other statuses';
     $r = $t->get('/over/x?reply-status=500');
-    is $r->status . seen()->target, '200/errors/500', 'a proxied page for it: its status (22.32)';
+    is $r->status . seen()->target, '200/errors/500', 'a proxied page for it: its status';
     $r = $t->get('/over2/x?reply-status=500');
     is $r->status . seen()->target, '500/keepstatus/500', 'unless overriding is on for the page, too';
 }

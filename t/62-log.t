@@ -92,7 +92,7 @@ sub logged {
     ($r, $l) = logged(path => '/cut/x');
     is "$l->{status} $l->{b} $l->{X}", '200 100 -', 'a body that was cut: the bytes that went, and the end of the connection';
     ($r, $l) = logged(path => '/mute/x');
-    is "$l->{status} $l->{timedout}", ours(504, mod_proxy => 502, 'section 0 row 1') . ' 1', 'note proxy_timedout';
+    is "$l->{status} $l->{timedout}", ours(504, mod_proxy => 502, 'no answer in time is 504 here (RFC 9110 15.6.5)') . ' 1', 'note proxy_timedout';
     $t->claim_fault('RP0102', route => '/gone/', phase => 'connecting', count => 1);
     $t->claim_fault('RP0401', route => '/cut/', phase => 'relaying the response body', count => 1);
     $t->claim_fault('RP0302', route => '/mute/', phase => 'waiting for the response', count => 1);

@@ -1,4 +1,4 @@
-# Backends behind TLS (guide 7, compat 5.9): certificates, names, reuse, large bodies, sections.
+# Backends behind TLS: certificates, names, reuse, large bodies, sections.
 
 use strict;
 use warnings;
@@ -148,7 +148,7 @@ sub port_seen { return seen()->header('X-Far-Port') }
 # --- certificates ---
 
 my $PAGE = 'Error during SSL Handshake with remote server';
-my $BAD  = ours(502, mod_proxy => 500, 'section 0 row 2');
+my $BAD  = ours(502, mod_proxy => 500, 'a fault of the backend is 502 here');
 
 is $t->get('/good/x', to => 'strict')->status, 200, 'SSLProxyVerify require, SSLProxyCheckPeerName: a good certificate';
 for my $row (

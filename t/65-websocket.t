@@ -1,4 +1,4 @@
-# WebSockets on any route (compat section 0 row 14, section 15): handshake, frames, half-close, big messages.
+# WebSockets on any route: handshake, frames, half-close, big messages.
 
 use strict;
 use warnings;

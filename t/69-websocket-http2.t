@@ -70,7 +70,7 @@ for my $url ($plain, $tls) {
 is drive($plain, '/odd/404', 'answer')->{status}, 404, 'no WebSocket there';
 is drive($plain, '/odd/foo', 'answer')->{status}, 502, '101 with another protocol';
 is drive($plain, '/odd/close', 'answer')->{status}, 502, 'the backend closes';
-is drive($plain, '/odd/stall', 'answer')->{status}, ours(504, mod_proxy => 502, 'section 0 row 1'), 'the backend stalls';
+is drive($plain, '/odd/stall', 'answer')->{status}, ours(504, mod_proxy => 502, 'no answer in time is 504 here (RFC 9110 15.6.5)'), 'the backend stalls';
 cmp_ok drive($plain, '/ws/x', 'reset', 60)->{reset} // 0, '>', 5, 'streams that are reset' for 1 .. 4;    # mod_http2 ends connections where that goes on
 ok $app->wait_closed(10) && $odd->wait_closed(10), 'leave no connection behind';
 is drive($plain, '/ws/x', 'echo')->{status}, 200, 'and a server that works';

@@ -87,7 +87,7 @@ only_ours {
 # --- how long ---
 {
     my $since = time;
-    is status(ask("$site/x?reply-delay=4")), ours(504, mod_proxy => 502, 'section 0 row 1'), 'ProxyTimeout';
+    is status(ask("$site/x?reply-delay=4")), ours(504, mod_proxy => 502, 'no answer in time is 504 here (RFC 9110 15.6.5)'), 'ProxyTimeout';
     cmp_ok time - $since, '<', 3, '... in time';
 
     $since = time;

@@ -62,7 +62,7 @@ is seen()->body_length, 500_000, '... arrives';
 $t->finish;
 
 $t = start('other');
-is $t->get('/x', @host)->status, ours(502, mod_proxy => 500, 'section 0 row 2'), 'another authority: refused';
+is $t->get('/x', @host)->status, ours(502, mod_proxy => 500, 'a fault of the backend is 502 here'), 'another authority: refused';
 only_ours {
     like RevProxy::slurp($t->dir . '/logs/yourapp_error.log'), qr{RP0104 .*certificate is of an unknown CA}, 'the log of the example says why';
 } 'its lines are its own';

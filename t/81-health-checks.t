@@ -1,4 +1,4 @@
-# What a health check sends, what passes, and what comes of it (compat section 19).
+# What a health check sends, what passes, and what comes of it.
 
 use strict;
 use warnings;
@@ -88,7 +88,7 @@ ok $app->wait_for(sub {
     $n{ $_->method . ' ' . $_->target . ' ' . $_->version }++ for $app->requests;
     return !grep { ($n{$_} // 0) < 2 } 'OPTIONS * 1.0', 'OPTIONS * 1.1', 'HEAD /s 1.0', 'HEAD /s11 1.1', 'GET /p 1.0', 'GET /p/s 1.1',
         'GET ///s 1.0', 'HEAD /template 1.1', 'GET /over 1.0', 'GET /bad 1.0', 'GET /disabled 1.0', 'GET /maint 1.0',
-        ours('GET / 1.0', mod_proxy => 'GET /none 1.0', 'section 0 row 12: it sends no path at all');
+        ours('GET / 1.0', mod_proxy => 'GET /none 1.0', 'it sends no path at all');
 }, 10 * $RevProxy::SLOW), 'each check is sent, and again' or diag join "\n", map { $_->method . ' ' . $_->target . ' ' . $_->version } $app->requests;
 my @requests = $app->requests;
 is join(' ', map { $_->[0] } @{ $requests[0]->headers }), 'Host', 'Host is the only field';

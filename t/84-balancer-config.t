@@ -1,5 +1,4 @@
-# Balancers in the configuration: where members and parameters may stand, and what stops configtest
-# (compat sections 2.3, 2.7, 6, 7).
+# Balancers in the configuration: where members and parameters may stand, and what stops configtest.
 
 use strict;
 use warnings;
@@ -69,7 +68,7 @@ only_ours {
     ok $ok, 'a section for any balancer needs no memory' or diag $output;
 } 'mod_proxy_balancer refuses to start as a whole';
 
-# What is right, in all the forms that the manual and its readers use (compat section 21).
+# What is right, in all the forms that the manual and its readers use.
 my ($ok, $output) = RevProxy->configtest(modules => [qw(slotmem_shm headers rewrite)], config => <<'EOT');
 <IfModule mod_proxy.c>
 <IfModule mod_proxy_balancer.c>

@@ -1,5 +1,5 @@
-# Which member gets a request while all are well: weights, methods, lbsets, spares, standbys, drain (compat
-# sections 8.3, 10, 22.33), with the path, the environment and the way back that belong to it (11.1, 16, 21.24).
+# Which member gets a request while all are well: weights, methods, lbsets, spares, standbys, drain; with
+# the path, the environment and the way back that belong to it.
 
 use strict;
 use warnings;
@@ -109,7 +109,6 @@ ProxyStatus On
 </Location>
 EOT
 
-# 22.33
 is who($t, '/w/x', 9), 'b a b c b a b c b', 'byrequests: weights 1, 2.5, 1';
 is who($t, '/w/x', 9), 'b a b c b a b c b', '... and again';
 is figures($t, 'w')->{ $m{b}->url }{elected}, 10, 'elected';

@@ -1,5 +1,4 @@
-# Members that fail: who is tried next, what is never sent twice, when a member comes back (compat sections 0 row 3,
-# 8.3-8.5, 22.34-22.39, 22.42).
+# Members that fail: who is tried next, what is never sent twice, when a member comes back.
 
 use strict;
 use warnings;
@@ -75,7 +74,6 @@ $t->allow(qr/RP0111|RP0102|RP0101|RP0114|RP0106|RP030[1-4]|RP0504|AH\d{5}/);
 my $dead1 = 'http://127.0.0.1:' . $t->port_of('dead1');
 my $dead2 = 'http://127.0.0.1:' . $t->port_of('dead2');
 
-# 22.34 and 22.35
 is who($t, '/one/x', 6), 'a a a a a a', 'a dead member is not noticed by clients';
 is figures($t, 'one')->{$dead1}{status}, 'Init Err', '... and is in error';
 is figures($t, 'one')->{$dead1}{elected}, 1, '... was tried once';
@@ -85,17 +83,14 @@ is who($t, '/none/x', 3), '503 a a', 'maxattempts=0: no second attempt';
 is who($t, '/i/x', 4), '503 a 503 a', '+I: never in error, no second attempt';
 is figures($t, 'i')->{$dead1}{status}, 'Init Ign Ok', '... as its status says';
 
-# 22.36
 is who($t, '/alone/x', 4), '503 503 503 503', 'forcerecovery=Off';
 is figures($t, 'alone')->{$dead1}{elected}, 1, '... contacts it once';
 is who($t, '/force/x', 3), '503 503 503', 'all dead';
 cmp_ok figures($t, 'force')->{$dead1}{elected}, '>=', 3, '... forcerecovery=On tries them each time';
 
-# 22.37 and 22.38
 is who($t, '/spare/x', 12), 'a a b a b a b a b a b a', 'the first spare stands in for the dead one';
 is who($t, '/sets/x', 3), 'd d d', 'a standby of lbset 1 before lbset 2';
 
-# 22.39
 is who($t, '/fos/status/503', 1), 'a', 'failonstatus: the response is delivered';
 is $t->get('/fos/status/503')->status, 503, '... from the other, too';
 is figures($t, 'fos')->{ $m{a}->url }{status}, 'Init Err', '... and the member is in error';
@@ -159,7 +154,7 @@ only_ours {
     is figures($t, 'te')->{ $m{a}->url }{status}, 'Init Ok', '... does not take the member out';
 } 'no second attempt for those';
 
-is $t->get('/fot/hang')->status, ours(200, mod_proxy => 502, 'section 0 row 3'), 'failontimeout';
+is $t->get('/fot/hang')->status, ours(200, mod_proxy => 502, 'it tries no other member then'), 'failontimeout';
 is figures($t, 'fot')->{ $m{bad}->url }{status}, 'Init Err', '... takes the member out';
 
 # a full pool counts as a failure

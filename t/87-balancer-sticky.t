@@ -1,5 +1,5 @@
 # Sessions that stick to a member: where their ids are found, what belongs to a route, redirects, what the
-# environment says; and the cookie of our own (compat sections 9, 11.1, 22.40, 22.41).
+# environment says; and the cookie of our own.
 
 use strict;
 use warnings;
@@ -117,7 +117,6 @@ sub misses {
     return;
 }
 
-# 22.40
 sticks '/s/x', 'SID=abc.r2', 'r2';
 sticks '/s/x', 'SID=abc.r1', 'r1';
 sticks '/s/x', 'a=b; SID=abc.r2; c=d', 'r2';
@@ -134,7 +133,6 @@ sticks '/s/x', 'SID=abc.dr', 'dr', 'a draining member serves its sessions';
 sticks '/s/x', 'SID=abc.st', 'st', 'a standby, too';
 sticks '/s/x', 'SID=abc.dis', 'r2', 'redirect of a disabled one';
 
-# 22.41
 sticks '/s/x?sid=q.r2', 'SID=a.r1', 'r2';
 sticks '/s/x?xsid=q.r2', undef, 'r2', 'the parameter\'s name is not anchored';
 sticks '/s/x;sid=q.r2', undef, 'r2';

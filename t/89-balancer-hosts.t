@@ -1,5 +1,5 @@
-# Balancers and virtual hosts: what is inherited, what the same name in both means, whose state it is (compat
-# section 2.7, 21.23); beside the real mod_proxy.
+# Balancers and virtual hosts: what is inherited, what the same name in both means, whose state it is;
+# beside the real mod_proxy.
 
 use strict;
 use warnings;
@@ -67,7 +67,7 @@ is who($t, '/vm/x', 2, to => 'two'), 'c c', 'a host that inherits nothing has it
 is figures($t, 'main', to => 'two')->{ $m{c}->url }{elected}, 2, '... with its own state';
 is figures($t, 'main')->{ $m{a}->url }{elected}, 4, '... and the main server\'s is as it was';
 is $t->get('/gone/x', to => 'two')->status, ours(500, mod_proxy => 500, ''), '... and no others';
-is $t->get('/main/x', to => 'two')->status, ours(404, mod_proxy => 200, 'section 0 row 9'), 'ProxyPassInherit Off';
+is $t->get('/main/x', to => 'two')->status, ours(404, mod_proxy => 200, 'it does other than its manual says'), 'ProxyPassInherit Off';
 
 # The same name in both: members of the main server, parameters of both.
 $t->allow(qr/RP0111|RP0102|AH\d{5}/);

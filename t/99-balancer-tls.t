@@ -58,7 +58,7 @@ only_ours {
     is who($t, '/broken/x.txt', 3), 'tls tls tls', 'a member that speaks no TLS';
     is figures($t, 'broken')->{ 'https://127.0.0.1:' . $m{bare}->port }{status}, 'Init Err', '... is in error';
     $t->claim(qr/RP0111 .*TLS handshake with backend failed/, 'log: it says why');
-} 'section 0, row 2';
+} 'a fault of the backend is 502 here';
 $t->allow(qr/RP0104|AH\d{5}|SSL Library Error/);
 $t->finish;
 done_testing;

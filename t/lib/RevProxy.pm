@@ -92,7 +92,7 @@ C<plan skip_all =E<gt> '...' if mpm eq 'prefork'>.
 
 The first value with our module, the second with the stock ones, for what differs on purpose:
 
-    is $r->status, ours(504, mod_proxy => 502, 'section 0 row 1');
+    is $r->status, ours(504, mod_proxy => 502, 'no answer in time is 504 here (RFC 9110 15.6.5)');
 
 =head2 only_ours { ... } 'why'
 
