@@ -51,7 +51,7 @@ static bool read_seconds(const rp_manager_t *m, change_t *c, const char *text)
 {
     bool ok = read_integer(m, c, text);
 
-    c->number = apr_time_from_sec(c->number);
+    c->number = ok ? apr_time_from_sec(c->number) : 0;
     return ok;
 }
 
@@ -59,12 +59,13 @@ static bool read_seconds(const rp_manager_t *m, change_t *c, const char *text)
 static bool read_weight(const rp_manager_t *m, change_t *c, const char *text)
 {
     size_t whole = strspn(text, "0123456789"), part;
-    apr_int64_t value = apr_atoi64(text) * 100;
+    apr_int64_t value;
 
     (void)m;
     if (whole == 0 || whole > 3 || (text[whole] && text[whole] != '.')) {
         return false;
     }
+    value = apr_atoi64(text) * 100;
     if (text[whole]) {
         text += whole + 1;
         part = strspn(text, "0123456789");

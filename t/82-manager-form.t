@@ -95,7 +95,7 @@ for my $case ([ w_ls => 3, Set => 3 ], [ w_wr => 'bb', Route => 'bb' ], [ w_rr =
     [ w_status_S => 1, Status => 'Init Stop ' ],   [ w_status_S => 0, Status => 'Init Ok ' ],
     [ w_status_C => 1, Status => 'Init HcFl ' ],   [ w_status_C => 0, Status => 'Init Ok ' ],
     [ w_lf => '2.5', Factor => '2.50' ], [ w_lf => 100, Factor => '100.00' ],
-    [ w_wr => '', Route => '' ], [ w_rr => '', RouteRedir => '' ], [ w_lf => 0.5, Factor => '100.00' ], [ w_lf => 101, Factor => '100.00' ],
+    [ w_wr => '', Route => '' ], [ w_rr => '', RouteRedir => '' ], [ w_lf => 0.5, Factor => '100.00' ], [ w_lf => 101, Factor => '100.00' ], [ w_lf => '922337203685477580799', Factor => '100.00' ],
     [ w_ls => 100, Set => 3 ], [ w_ls => 0, Set => 0 ]) {
     my ($key, $value, $column, $shown) = @$case;
     is set_b($key => $value), 200, "$key=$value";
@@ -116,7 +116,7 @@ is members($t, 'two-x')->{"$url{c}/p"}{Factor}, '1.00', '... stays 1';
 # --- balancers -----------------------------------------------------------------------------------
 
 for my $case ([ b_lbm => 'bybusyness', Method => 'bybusyness' ], [ b_lbm => 'nosuch', Method => 'bybusyness' ], [ b_lbm => 'byrequests', Method => 'byrequests' ],
-    [ b_tmo => 7, Timeout => 7 ], [ b_tmo => 7201, Timeout => 7 ], [ b_tmo => 0, Timeout => 0 ], [ b_max => 4, FailoverAttempts => 4 ],
+    [ b_tmo => 7, Timeout => 7 ], [ b_tmo => 7201, Timeout => 7 ], [ b_tmo => '9223372036854775807', Timeout => 7 ], [ b_tmo => 0, Timeout => 0 ], [ b_max => 4, FailoverAttempts => 4 ],
     [ b_max => 100, FailoverAttempts => 4 ], [ b_max => 0, FailoverAttempts => 0 ],
     [ b_sforce => 1, DisableFailover => 'On' ], [ b_sforce => 0, DisableFailover => 'Off' ],
     [ b_ss => 'ROUTE', StickySession => 'ROUTE' ], [ b_ss => '', StickySession => 'ROUTE' ], [ b_ss => '-', StickySession => ' (None) ' ], [ b_ss => 'A|b', StickySession => 'A|b' ]) {
