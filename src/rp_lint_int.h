@@ -110,6 +110,8 @@ server_rec *rp_lint_get_host(const rp_lint_t *lint, const ap_directive_t *d);
 /* Number n (from 0) of a directive's words, "" if it has fewer. */
 const char *rp_lint_get_word(apr_pool_t *p, const ap_directive_t *d, int n);
 bool rp_lint_is_named(const ap_directive_t *d, const char *name);
+/* Is the directive On at the level of server s? What the server says itself counts more than what the main one says. */
+bool rp_lint_is_on(const rp_lint_t *lint, const char *name, const server_rec *s);
 
 /* ---- rp_lint_order.c ---- */
 
@@ -155,8 +157,9 @@ void rp_lint_explain(apr_file_t *out, apr_pool_t *p, server_rec *main, const cha
 
 /* ---- rp_lint_route.c ---- */
 
-/* Does group number n ("0" + n) of a regular expression for paths always begin with a slash? */
-bool rp_lint_is_path_group(const char *regex, char number);
+/* May group number n ("0" + n) of a regular expression for paths follow a host's name: is it empty or does it begin with a
+ * slash, whatever is asked for? is_whole: the expression sees paths from their first slash on, so "^(.*)" is one, too. */
+bool rp_lint_is_path_group(const char *regex, char number, bool is_whole);
 
 /* ---- texts ---- */
 

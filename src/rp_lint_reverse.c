@@ -185,7 +185,7 @@ static void check_reverse(rp_lint_t *lint)
         rp_lint_say_route(lint,
                           "no ProxyPassReverse for this target: redirects of the backend reach clients as they "
                           "are; to map them write ProxyPassReverse %s %s",
-                          route->regex ? "PATH" : route->path, route->raw_target);
+                          route->regex || route->path[0] == '^' ? "PATH" : route->path, route->raw_target);
     }
 }
 

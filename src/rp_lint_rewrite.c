@@ -45,19 +45,26 @@ static const ap_directive_t *get_first_sibling(const ap_directive_t *d)
     return d->parent ? d->parent->first_child : ap_conftree;
 }
 
-static void check_rewrite_off(rp_lint_t *lint)
+/* Rules of the main server are used in virtual hosts that say so, or in all of them. */
+static bool is_inherited(const rp_lint_t *lint)
 {
-    const ap_directive_t *d;
+    const apr_array_header_t *list = rp_lint_get_directives(lint, "RewriteOptions");
+    int i;
 
-    if (!rp_lint_is_proxying(lint, lint->d) || !rp_lint_is_in_server(lint->d)) {
-        return;
-    }
-    for (d = get_first_sibling(lint->d); d; d = d->next) {
-        if (rp_lint_is_named(d, "RewriteEngine") && !ap_cstr_casecmp(d->args, "on")) {
-            return;
+    for (i = 0; i < list->nelts; i++) {
+        if (ap_strcasestr(APR_ARRAY_IDX(list, i, const ap_directive_t *)->args, "inherit")) {
+            return lint->s == lint->main;
         }
     }
-    rp_lint_say_directive(lint, "never used: write RewriteEngine On in this server, too; a <VirtualHost> does not inherit it");
+    return false;
+}
+
+static void check_rewrite_off(rp_lint_t *lint)
+{
+    if (rp_lint_is_proxying(lint, lint->d) && rp_lint_is_in_server(lint->d) && !rp_lint_is_on(lint, "RewriteEngine", lint->s) &&
+        !is_inherited(lint)) {
+        rp_lint_say_directive(lint, "never used: write RewriteEngine On in this server");
+    }
 }
 
 /* "http://h$1" with a group that does not begin with the path's slash. */
@@ -74,7 +81,7 @@ static void check_rewrite_host(rp_lint_t *lint)
     if (!variable || variable >= rp_lint_find_path(target) || !apr_isdigit(variable[1]) || strchr(":/", variable[-1])) {
         return;
     }
-    if (!rp_lint_is_in_server(lint->d) || !rp_lint_is_path_group(rp_lint_get_word(lint->p, lint->d, 0), variable[1])) {
+    if (!rp_lint_is_path_group(rp_lint_get_word(lint->p, lint->d, 0), variable[1], rp_lint_is_in_server(lint->d))) {
         rp_lint_say_directive(lint,
                               "what the client sends is appended to the host name, so it can choose the host: put a / "
                               "before $%c",
@@ -96,12 +103,21 @@ static bool takes_all(const char *pattern)
     return false;
 }
 
-static bool has_condition(const ap_directive_t *rule)
+/* Does the rule decide whether later ones are looked at, by [C] or [S=1]? */
+static bool is_gate(const char *flags)
+{
+    return has_flag(flags, "C") || has_flag(flags, "chain") || has_flag(flags, "S") || has_flag(flags, "skip");
+}
+
+static bool has_condition(const rp_lint_t *lint, const ap_directive_t *rule)
 {
     const ap_directive_t *d;
     bool is_conditional = false;
 
     for (d = get_first_sibling(rule); d && d != rule; d = d->next) {
+        if (is_rule(d) && is_gate(get_flags(lint, d))) {
+            return true;
+        }
         is_conditional = rp_lint_is_named(d, "RewriteCond") || (is_conditional && !is_rule(d));
     }
     return is_conditional;
@@ -121,7 +137,7 @@ static void check_rewrite_order(rp_lint_t *lint)
 {
     const ap_directive_t *later;
 
-    if (!rp_lint_is_proxying(lint, lint->d) || !takes_all(rp_lint_get_word(lint->p, lint->d, 0)) || has_condition(lint->d)) {
+    if (!rp_lint_is_proxying(lint, lint->d) || !takes_all(rp_lint_get_word(lint->p, lint->d, 0)) || has_condition(lint, lint->d)) {
         return;
     }
     later = find_next_rule(lint, lint->d);
@@ -135,6 +151,18 @@ static void check_rewrite_order(rp_lint_t *lint)
 
 /* ---- WebSockets by RewriteCond ---- */
 
+/* Of patterns that negate or compare nothing is known. */
+static bool matches(apr_pool_t *p, const char *pattern, bool ignores_case, const char *text)
+{
+    const ap_regex_t *regex;
+
+    if (pattern[0] == '=') {
+        return !(ignores_case ? ap_cstr_casecmp(pattern + 1, text) : strcmp(pattern + 1, text));
+    }
+    regex = strchr("!<>-", pattern[0]) ? NULL : ap_pregcomp(p, pattern, ignores_case ? AP_REG_ICASE : 0);
+    return !regex || ap_regexec(regex, text, 0, NULL, 0) == 0;
+}
+
 static void check_ws_condition(rp_lint_t *lint)
 {
     const char *test, *pattern;
@@ -147,7 +175,7 @@ static void check_ws_condition(rp_lint_t *lint)
     pattern = rp_lint_get_word(lint->p, lint->d, 1);
     ignores_case = has_flag(rp_lint_get_word(lint->p, lint->d, 2), "NC");
     if (!ap_cstr_casecmp(test, "%{HTTP:Connection}") && ap_strcasestr(pattern, "upgrade") &&
-        (pattern[0] == '=' || (pattern[0] == '^' && rp_lint_ends_in(pattern, '$')))) {
+        !matches(lint->p, pattern, ignores_case, "keep-alive, Upgrade")) {
         rp_lint_say_directive(lint, "Firefox sends 'Connection: keep-alive, Upgrade', which this does not match: write "
                                     "RewriteCond %%{HTTP:Connection} upgrade [NC]");
     }

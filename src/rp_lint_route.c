@@ -92,35 +92,97 @@ static void check_match_append(rp_lint_t *lint)
 
 /* ---- who chooses the host ---- */
 
-/* Offset in a regular expression of its group number `wanted`, or -1. */
-static int find_group(const char *regex, int wanted)
+/* Behind the character, escape or class that s points at. */
+static const char *skip_token(const char *s)
 {
-    int i, n = 0;
-    bool is_class = false;
-
-    for (i = 0; regex[i]; i++) {
-        if (regex[i] == '\\' && regex[i + 1]) {
-            i++;
-        }
-        else if (regex[i] == '[' || regex[i] == ']') {
-            is_class = regex[i] == '[';
-        }
-        else if (regex[i] == '(' && !is_class && (regex[i + 1] != '?' || regex[i + 2] == '<')) {
-            if (++n == wanted) {
-                return i;
-            }
-        }
+    if (*s == '\\' && s[1]) {
+        return s + 2;
     }
-    return -1;
+    if (*s != '[') {
+        return s + 1;
+    }
+    s += s[1] == '^' ? 2 : 1;
+    /* A ] that comes first is one of the class. */
+    s += *s == ']';
+    while (*s && *s != ']') {
+        s += *s == '\\' && s[1] ? 2 : 1;
+    }
+    return s + (*s == ']');
 }
 
-/* A variable in the host is fine only if it begins with the path's slash: "http://h$1" and "(/.*)", or
- * "^(.*)", since every path begins with one. */
-bool rp_lint_is_path_group(const char *regex, char number)
+/* Behind the group that s points at. */
+static const char *skip_group(const char *s)
 {
-    int group = find_group(regex, number - '0');
+    for (s++; *s && *s != ')';) {
+        s = *s == '(' ? skip_group(s) : skip_token(s);
+    }
+    return s + (*s == ')');
+}
 
-    return group >= 0 && (regex[group + 1] == '/' || (group == 1 && regex[0] == '^'));
+static bool is_named_group(const char *s)
+{
+    return !strncmp(s, "(?P<", 4) || !strncmp(s, "(?'", 3) ||
+           (!strncmp(s, "(?<", 3) && s[3] != '=' && s[3] != '!');
+}
+
+static const char *find_group(const char *regex, int wanted)
+{
+    int n = 0;
+
+    for (; *regex; regex = skip_token(regex)) {
+        if (*regex == '(' && (regex[1] != '?' || is_named_group(regex)) && ++n == wanted) {
+            return regex;
+        }
+    }
+    return NULL;
+}
+
+/* What a piece of a regular expression may begin with. */
+typedef enum { STARTS_OTHERWISE, STARTS_IN_SLASH_OR_IS_EMPTY, STARTS_IN_SLASH } start_t;
+
+static start_t rate_group(const char *s);
+
+/* One alternative of a group. */
+static start_t rate_alternative(const char *s)
+{
+    while (!strchr(")|$", *s)) {
+        const char *slash = s + (*s == '\\');
+        start_t start = *s == '(' ? rate_group(s) : *slash == '/' ? STARTS_IN_SLASH : STARTS_OTHERWISE;
+
+        s = *s == '(' ? skip_group(s) : skip_token(s);
+        if (start == STARTS_OTHERWISE || (start == STARTS_IN_SLASH && (!*s || !strchr("?*{", *s)))) {
+            return start;
+        }
+        /* It may be missing: what follows is then the beginning. */
+        s += *s == '{' ? strcspn(s, "}") + (strchr(s, '}') != NULL) : strspn(s, "?*+");
+    }
+    return STARTS_IN_SLASH_OR_IS_EMPTY;
+}
+
+static start_t rate_group(const char *s)
+{
+    start_t worst, start;
+
+    if (s[1] == '?' && s[2] != ':' && !is_named_group(s)) {
+        return STARTS_OTHERWISE;
+    }
+    s += s[1] != '?' ? 1 : s[2] == ':' ? 3 : 3 + strcspn(s + 3, ">'") + 1;
+    worst = rate_alternative(s);
+    while (*s && *s != ')') {
+        if (*s == '|') {
+            start = rate_alternative(s + 1);
+            worst = start < worst ? start : worst;
+        }
+        s = *s == '(' ? skip_group(s) : skip_token(s);
+    }
+    return worst;
+}
+
+bool rp_lint_is_path_group(const char *regex, char number, bool is_whole)
+{
+    const char *group = find_group(regex, number - '0');
+
+    return group && ((is_whole && group == regex + 1 && regex[0] == '^') || rate_group(group) != STARTS_OTHERWISE);
 }
 
 /* The first variable in the host of a regular expression's target, or NULL. */
@@ -138,7 +200,7 @@ static void check_host_append(rp_lint_t *lint)
     const char *variable = find_host_variable(route);
 
     if (variable && apr_isdigit(variable[1]) && !strchr(":/", variable[-1]) &&
-        !rp_lint_is_path_group(route->path, variable[1])) {
+        !rp_lint_is_path_group(route->path, variable[1], true)) {
         rp_lint_say_route(lint,
                           "what the client sends is appended to the host name, so it can choose the "
                           "host: put a / before $%c",

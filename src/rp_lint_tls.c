@@ -54,25 +54,6 @@ static bool may_apply(apr_pool_t *p, const ap_directive_t *section, const char *
     return !ap_cstr_casecmpn(pattern, url, strlen(pattern) < strlen(url) ? strlen(pattern) : strlen(url));
 }
 
-/* Is the directive On at the level of server s? What the server says itself counts more than what the main one says. */
-static bool is_on_in_server(const rp_lint_t *lint, const char *name, const server_rec *s)
-{
-    const apr_array_header_t *list = rp_lint_get_directives(lint, name);
-    bool is_on = false, is_own = false;
-    int i;
-
-    for (i = 0; i < list->nelts; i++) {
-        const ap_directive_t *d = APR_ARRAY_IDX(list, i, const ap_directive_t *);
-        const server_rec *host = rp_lint_get_host(lint, d);
-
-        if (rp_lint_is_in_server(d) && (host == s || (host == lint->main && !is_own))) {
-            is_on = !ap_cstr_casecmp(rp_lint_get_word(lint->p, d, 0), "on");
-            is_own = host == s;
-        }
-    }
-    return is_on;
-}
-
 static bool is_on_in_section(const rp_lint_t *lint, const char *name, const server_rec *s, const char *url)
 {
     const apr_array_header_t *list = rp_lint_get_directives(lint, name);
@@ -97,7 +78,7 @@ static bool has_engine(const rp_lint_t *lint, const server_rec *s, const char *u
     size_t i;
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (is_on_in_server(lint, names[i], s) || (url && is_on_in_section(lint, names[i], s, url))) {
+        if (rp_lint_is_on(lint, names[i], s) || (url && is_on_in_section(lint, names[i], s, url))) {
             return true;
         }
     }

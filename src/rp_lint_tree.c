@@ -132,6 +132,24 @@ bool rp_lint_is_named(const ap_directive_t *d, const char *name)
     return !ap_cstr_casecmp(d->directive, name);
 }
 
+bool rp_lint_is_on(const rp_lint_t *lint, const char *name, const server_rec *s)
+{
+    const apr_array_header_t *list = rp_lint_get_directives(lint, name);
+    bool is_on = false, is_own = false;
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        const ap_directive_t *d = APR_ARRAY_IDX(list, i, const ap_directive_t *);
+        const server_rec *host = rp_lint_get_host(lint, d);
+
+        if (rp_lint_is_in_server(d) && (host == s || (host == lint->main && !is_own))) {
+            is_on = !ap_cstr_casecmp(rp_lint_get_word(lint->p, d, 0), "on");
+            is_own = host == s;
+        }
+    }
+    return is_on;
+}
+
 /* ---- mod_proxy is there, too ---- */
 
 static bool is_plain_pass(const ap_directive_t *d)
@@ -201,16 +219,71 @@ static bool has_guard(const ap_directive_t *d)
     return false;
 }
 
-/* Settings of one place may be spread over several sections. */
+static bool has_require(const ap_directive_t *d)
+{
+    for (; d; d = d->next) {
+        if (rp_lint_is_named(d, "Require") || has_require(d->first_child)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does <Location> outer hold for all that inner holds for? */
+static bool covers(apr_pool_t *p, const ap_directive_t *outer, const ap_directive_t *inner)
+{
+    const char *wide = rp_lint_get_word(p, outer, 0), *narrow = rp_lint_get_word(p, inner, 0);
+    size_t n = strcspn(wide, ">");
+
+    if (!rp_lint_is_named(outer, "<Location") || !rp_lint_is_named(inner, "<Location") || wide[0] != '/' ||
+        strncmp(wide, narrow, n) != 0) {
+        return false;
+    }
+    return wide[n - 1] == '/' || strchr("/>", narrow[n]);
+}
+
+/* Settings of one place may be spread over several sections, and a section that requires nothing itself has what the
+ * sections around it require. */
 static bool is_guarded(const rp_lint_t *lint, const ap_directive_t *section)
 {
     const apr_array_header_t *all = rp_lint_get_directives(lint, section->directive);
+    bool is_open = has_require(section->first_child);
     int i;
 
     for (i = 0; i < all->nelts; i++) {
         const ap_directive_t *other = APR_ARRAY_IDX(all, i, const ap_directive_t *);
+        const server_rec *host = rp_lint_get_host(lint, other);
+        bool is_same = !strcmp(other->args, section->args);
 
-        if (!strcmp(other->args, section->args) && has_guard(other->first_child)) {
+        if ((host == lint->s || host == lint->main) && (is_same || (!is_open && covers(lint->p, other, section))) &&
+            has_guard(other->first_child)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* <VirtualHost 127.0.0.1:8081 [::1]:8081> */
+static bool is_local_host(apr_pool_t *p, const ap_directive_t *section)
+{
+    const char *word;
+    int n;
+
+    for (n = 0; *(word = rp_lint_get_word(p, section, n)) && *word != '>'; n++) {
+        if (strncmp(word, "127.", 4) && strncmp(word, "[::1]", 5) && ap_cstr_casecmpn(word, "localhost", 9)) {
+            return false;
+        }
+    }
+    return n > 0;
+}
+
+/* Is there a section around the directive that lets in only some? */
+static bool is_private(const rp_lint_t *lint, const ap_directive_t *d)
+{
+    const ap_directive_t *section;
+
+    for (section = d->parent; section; section = section->parent) {
+        if (rp_lint_is_named(section, "<VirtualHost") ? is_local_host(lint->p, section) : is_guarded(lint, section)) {
             return true;
         }
     }
@@ -219,7 +292,6 @@ static bool is_guarded(const rp_lint_t *lint, const ap_directive_t *section)
 
 static void check_manager(rp_lint_t *lint)
 {
-    const ap_directive_t *section = lint->d->parent;
     const char *handler;
 
     if (!rp_lint_is_named(lint->d, "SetHandler")) {
@@ -229,7 +301,7 @@ static void check_manager(rp_lint_t *lint)
     if (ap_cstr_casecmp(handler, "balancer-manager") && ap_cstr_casecmp(handler, "revproxy-balancer-manager")) {
         return;
     }
-    if (!section || rp_lint_is_named(section, "<VirtualHost") || !is_guarded(lint, section)) {
+    if (!is_private(lint, lint->d)) {
         rp_lint_say_directive(lint, "everybody may look at the balancers and change them: add Require local, or Require ip "
                                     "10.0.0.0/8, to its <Location>");
     }

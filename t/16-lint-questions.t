@@ -433,16 +433,27 @@ EOT
 EOT
 
     # --- rewrite rules
-    [ 'RewriteEngine is not inherited', { modules => ['rewrite'] }, <<'EOT', 4, qr{never used: write RewriteEngine On in this server, too.*\[rewrite-off\]} ],
-RewriteEngine On
+    [ 'RewriteEngine is forgotten', { modules => ['rewrite'] }, <<'EOT', 4, qr{never used: write RewriteEngine On in this server \[rewrite-off\]} ],
 <VirtualHost *:80>
     ServerName app.example.com
+    RewriteEngine Off
     RewriteRule ^/(.*)$ http://localhost:3000/$1 [P,L]
 </VirtualHost>
 EOT
     [ '[P] lets clients choose the host', { modules => ['rewrite'] }, <<'EOT', 2, qr{appended to the host name, so it can choose the host: put a / before \$1 \[rewrite-host\]} ],
 RewriteEngine On
 RewriteRule ^/(.*) http://localhost:3000$1 [P]
+EOT
+    [ 'the slash before what the client sends may be missing', {}, <<'EOT', 1, qr{appended to the host name, so it can choose the host: put a / before \$1 \[host-append\]} ],
+ProxyPassMatch ^/app(/?.*)$ http://localhost:3000$1
+EOT
+    [ '... or is in one alternative only', {}, <<'EOT', 1, qr{appended to the host name, so it can choose the host: put a / before \$1 \[host-append\]} ],
+ProxyPassMatch ^/app((?:/.*|\..*))$ http://localhost:3000$1
+EOT
+    [ 'Connection: Upgrade in the wrong case', { modules => ['rewrite'] }, <<'EOT', 2, qr{which this does not match: write RewriteCond %\{HTTP:Connection\} upgrade \[NC\] \[ws-condition\]} ],
+RewriteEngine On
+RewriteCond %{HTTP:Connection} upgrade
+RewriteRule /(.*) ws://localhost:9001/$1 [P,L]
 EOT
     [ 'the WebSocket rule behind the catch-all rule', { modules => ['rewrite'] }, <<'EOT', 4, qr{never used: RewriteRule \S+ \S+ \[P\] \(\S+:2\) comes first and takes all requests; put this rule and its RewriteConds before it \[rewrite-order\]} ],
 RewriteEngine On
@@ -625,11 +636,80 @@ EOT
 ProxyPass /app/ balancer://app/
 ProxyPassReverse /app/ balancer://app/
 EOT
+    [ 'the engine of the main server is on in virtual hosts, too', { modules => ['rewrite'] }, <<'EOT' ],
+RewriteEngine "On"
+<VirtualHost *:80>
+    RewriteRule ^/api/(.*)$ http://127.0.0.1:9000/$1 [P]
+</VirtualHost>
+EOT
+    [ 'virtual hosts use the rules of the main server', { modules => ['rewrite'] }, <<'EOT' ],
+RewriteRule ^/api/(.*)$ http://127.0.0.1:9000/$1 [P]
+<VirtualHost *:80>
+    RewriteEngine On
+    RewriteOptions Inherit
+</VirtualHost>
+EOT
+    [ 'rules that are skipped or belong to a chain', { modules => ['rewrite'] }, <<'EOT' ],
+<VirtualHost *:80>
+    RewriteEngine On
+    RewriteCond %{HTTP:Upgrade} !websocket [NC]
+    RewriteRule .* - [S=1]
+    RewriteRule ^/(.*)$ ws://127.0.0.1:3000/$1 [P,L]
+    RewriteRule ^/(.*)$ http://127.0.0.1:3000/$1 [P,L]
+</VirtualHost>
+<VirtualHost *:80>
+    RewriteEngine On
+    RewriteRule ^/api/ - [C]
+    RewriteRule ^/(.*)$ http://127.0.0.1:9000/$1 [P]
+    RewriteRule ^/(.*)$ http://127.0.0.1:3000/$1 [P]
+</VirtualHost>
+EOT
+    [ 'a host is followed by nothing or a path', { modules => ['rewrite'] }, <<'EOT' ],
+RewriteEngine On
+RewriteRule ^/a(|/.*)$ http://[::1]:3000$1 [P]
+RewriteRule ^/b(/?)$ http://[::1]:3000$1 [P]
+<Location /z>
+    RewriteEngine On
+    RewriteRule z(/.*)$ http://127.0.0.1:3000$1 [P,L]
+</Location>
+ProxyPassMatch ^/c((?:/[^/]+)*)$ http://127.0.0.1:8000$1
+ProxyPassMatch ^/d(?<rest>/.*)$ http://127.0.0.1:8001$1
+ProxyPassMatch ^/e[])](?<=x)(\/.*)$ http://127.0.0.1:8002$1
+ProxyPassMatch ^/f((?:/a|/b|)/.*)?$ http://127.0.0.1:8003$1
+EOT
+    [ 'conditions that match what browsers send', { modules => ['rewrite'] }, <<'EOT' ],
+RewriteEngine On
+RewriteCond %{HTTP:Connection} ^(keep-alive,\s*)?upgrade$ [NC]
+RewriteRule ^/a ws://127.0.0.1:3000/a [P]
+RewriteCond %{HTTP:Connection} "^.*Upgrade.*$"
+RewriteRule ^/b ws://127.0.0.1:3000/b [P]
+RewriteCond %{HTTP:Connection} !^Upgrade$ [NC]
+RewriteRule ^/c http://127.0.0.1:3000/c [P]
+EOT
+    [ 'a manager that others guard', { modules => [qw(slotmem_shm authz_host)] }, <<'EOT' ],
+<Location /balancer-manager>
+    SetHandler balancer-manager
+</Location>
+<Location />
+    Require ip 10.0.0.0/8
+</Location>
+<Location /bm>
+    Require local
+    <If "true">
+        SetHandler balancer-manager
+    </If>
+</Location>
+<VirtualHost 127.0.0.1:8081 [::1]:8081>
+    <LocationMatch ^/m>
+        SetHandler balancer-manager
+    </LocationMatch>
+</VirtualHost>
+EOT
 );
 for my $case (@sound) {
     my ($name, $opt, $config) = @$case;
     my ($accepted, $said) = RevProxy->configtest(modules => $opt->{modules}, files => $opt->{files} || {}, config => "${config}RevProxyLint -resolve\n");
-    ok $accepted && $said !~ /\[(?:loop|cert-dates|tls-engine|tls-rule)\]/, $name or diag $said;
+    ok $accepted && $said !~ /\[(?:loop|cert-dates|tls-engine|tls-rule|rewrite-\w+|host-append|ws-condition|manager)\]/, $name or diag $said;
 }
 
 # As many lines as nobody has: what each of them costs does not grow with their number.
