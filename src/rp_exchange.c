@@ -64,6 +64,7 @@ static rp_exchange_t *make_exchange(request_rec *r, rp_target_t *target)
 /* While nothing is read from the client, its end of stream says that it left (RevProxyClientAbort). */
 static void watch_for_leaving(rp_exchange_t *x)
 {
+    x->wait.client_leaves_unseen = x->client.fd < 0 && x->step != RP_STEP_TUNNEL;
     if (x->step == RP_STEP_TUNNEL || x->client.fd < 0) {
         return;
     }
@@ -87,7 +88,7 @@ static bool has_left(rp_exchange_t *x)
     if (x->step == RP_STEP_TUNNEL) {
         return false;
     }
-    if (rp_client_is_taken(&x->client)) {
+    if (rp_client_is_taken(&x->client) || (x->client.fd < 0 && rp_client_is_gone(&x->client))) {
         return true;
     }
     if (!x->leaving_at && (x->ready.client & POLLRDHUP)) {

@@ -30,6 +30,7 @@ typedef struct rp_wait_t {
     short client_events;  /* POLLIN | POLLOUT | POLLRDHUP (its half-close) */
     bool client_unpollable; /* client_events cannot be polled (HTTP/2 stream): look again after a short time */
     unsigned looks;       /* how often that was done in a row without a result */
+    bool client_leaves_unseen; /* no descriptor tells that it left (HTTP/2 stream): look from time to time */
     bool client_is_raw;   /* no input filter keeps a clock of its own, so nothing has to look meanwhile */
     bool client_is_over;  /* nothing of the client matters, not even its hang-up */
     bool until_stop;      /* ready, with nothing ready, also when this child begins to stop: for those who

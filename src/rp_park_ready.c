@@ -3,6 +3,8 @@
 /* Input filters with a clock of their own (mod_reqtimeout) only look at it when
  * they are asked for data: ask them that often. */
 #define CLIENT_SLICE apr_time_from_sec(1)
+/* Who resets streams one after the other (CVE-2023-44487) holds no backend longer than this. */
+#define LEAVING_SLICE apr_time_from_msec(100)
 
 /* A client that has no descriptor to wait on is looked at after 1, 2, 4 ... 16 ms. */
 #define LOOK_SHORTEST apr_time_from_msec(1)
@@ -26,6 +28,9 @@ apr_interval_time_t rp_park_longest(const rp_wait_t *wait)
     }
     else if ((wait->client_events & POLLIN) && !wait->client_is_raw) {
         slice = CLIENT_SLICE;
+    }
+    else if (wait->client_leaves_unseen) {
+        slice = LEAVING_SLICE;
     }
     if (slice < 0) {
         return left;
