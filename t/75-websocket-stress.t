@@ -109,8 +109,8 @@ for my $pipe (@pipes) {
 }
 note join ', ', map {"$_ $sum{$_}"} sort keys %sum;
 is join('', @wrong), '', 'every socket heard its own words';
-cmp_ok $sum{open} // 0, '>', 20, 'sockets were opened';
-cmp_ok $sum{echo} // 0, '>', 40, 'and used';
+cmp_ok $sum{open} // 0, '>', 20 / $SLOW, 'sockets were opened';
+cmp_ok $sum{echo} // 0, '>', 40 / $SLOW, 'and used';
 cmp_ok $sum{refused} // 0, '<=', ($sum{open} // 0) / 10 + $CLIENTS, 'few were refused';
 
 my $s = RevProxy::Load::wait_status($t, sub { !$_->{RevProxyTunnels} && !$_->{RevProxyConnsLeased} }, 10 * $SLOW);
