@@ -346,10 +346,9 @@ void rp_park_end_request(rp_park_t *park, request_rec *r)
 /* ---- between two requests ---- */
 
 /* When more connections become ready at once than threads are idle, the MPM closes those
- * that wait for their next request: a burst would cost clients their connections, and a request
- * that is on its way. So where there can be such bursts, idle clients wait like parked requests: while many requests
- * are parked, since threads are not what is scarce then; and where clients are many as compared with threads. They make
- * room for new ones (rp_park_room.h). */
+ * that wait for their next request: a burst, of new clients too, would cost clients their connections, and a request
+ * that is on its way. So idle clients of ours wait like parked requests; and so do all while many requests
+ * are parked, since threads are not what is scarce then. They make room for new ones (rp_park_room.h). */
 
 /* Each in a moment of its own: many whose rest ends at once would be such a burst themselves.
  * Multiplying by 2^32 / golden ratio spreads neighbours evenly. */
@@ -367,7 +366,7 @@ static bool is_crowded(void)
 
 static bool may_rest(const rp_park_t *park)
 {
-    return is_crowded() || (park->is_ours && are_many());
+    return park->is_ours || is_crowded();
 }
 
 static bool is_stopping(void)
