@@ -31,7 +31,17 @@ sub prepare {
     my ($ctx, $proxy, $row) = @_;
     return if $row->{tool} ne 'half';
     my $full = run_wrk($ctx, $proxy, $row, CAPACITY_S);
-    return $full->{requests} / $full->{seconds} / 2 || die "$proxy->{name}: no rate to halve\n";
+    my $rate = $full->{requests} / $full->{seconds} / 2 || die "$proxy->{name}: no rate to halve\n";
+    return no_more_than_nginx($ctx, $proxy, $row, $rate);
+}
+
+# Where a proxy is faster than nginx it is the load's core that is full. At half of that core's capacity the tail is of
+# the queues there; so that a faster proxy does not pay for longer ones, it is asked for no more.
+sub no_more_than_nginx {
+    my ($ctx, $proxy, $row, $rate) = @_;
+    my $nginx = \$ctx->{half_of_nginx}{ $row->{name} };
+    $$nginx = $rate if $proxy->{name} eq 'nginx';
+    return defined $$nginx && $$nginx < $rate ? $$nginx : $rate;
 }
 
 sub run {

@@ -41,10 +41,10 @@ my @ROWS = map {
     ['btls-64k',   'wrk', 'btls', '/65536', 65536,   32, 0, '64 KiB answer, TLS to the backend'],
     ['h2-small', 'h2load', 'h2', '/12',     12,      10, 0, '12-byte answer, 10 HTTP/2 clients (h2c) of 100 streams'],
     ['h2-64k',   'h2load', 'h2', '/65536',  65536,   10, 0, '64 KiB answer, 10 HTTP/2 clients (h2c) of 100 streams'],
-    ['half-small', 'half', 'main', '/12',      12,      32,   0, '12-byte answer at half of the proxy\'s own capacity'],
-    ['half-64k',   'half', 'main', '/65536',   65536,   32,   0, '64 KiB answer at half of the proxy\'s own capacity'],
-    ['half-1m',    'half', 'main', '/1048576', 1048576, 32,   0, '1 MiB answer at half of the proxy\'s own capacity'],
-    ['half-wait',  'half', 'wait', '/12',      12,      1000, 0, 'backend answers after 100 ms, at half of the proxy\'s own capacity'],
+    ['half-small', 'half', 'main', '/12',      12,      32,   0, '12-byte answer at half of the proxy\'s capacity, or nginx\'s if that is less'],
+    ['half-64k',   'half', 'main', '/65536',   65536,   32,   0, '64 KiB answer at half of the proxy\'s capacity, or nginx\'s if that is less'],
+    ['half-1m',    'half', 'main', '/1048576', 1048576, 32,   0, '1 MiB answer at half of the proxy\'s capacity, or nginx\'s if that is less'],
+    ['half-wait',  'half', 'wait', '/12',      12,      1000, 0, 'backend answers after 100 ms, at half of the proxy\'s capacity, or nginx\'s if that is less'],
 );
 
 sub rows { return @ROWS }
