@@ -109,6 +109,8 @@ void rp_down_free(rp_down_t *down);
  * used before the next call. WAIT_BACKEND, FAIL (nothing read at all: fault.err
  * RP_E_HEAD_EOF or RP_E_HEAD_READ and down->got == 0). */
 rp_pump_t rp_down_read_head(rp_down_t *down, rp_conn_t *conn);
+/* Has a head begun to come that is not complete yet? */
+bool rp_down_is_in_head(const rp_down_t *down);
 
 /* Move the bytes behind the last head, read with it, to bb (when they are no body). */
 void rp_down_take_rest(rp_down_t *down, apr_bucket_brigade *bb);
@@ -120,6 +122,8 @@ void rp_down_start_body(rp_down_t *down, rp_h1_trailer_fn *trailer, void *ctx);
  * connection can be given back first). WAIT_CLIENT with is_ended: the rest is here, conn is not
  * needed any more and may be NULL from now on. */
 rp_pump_t rp_down_pump(rp_down_t *down, rp_conn_t *conn);
+/* A number that grows with each byte for the client. Chunk sizes, extensions and trailers are none. */
+apr_uint64_t rp_down_get_progress(const rp_down_t *down);
 bool rp_down_finish(rp_down_t *down);
 
 #endif

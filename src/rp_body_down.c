@@ -193,6 +193,11 @@ rp_pump_t rp_down_read_head(rp_down_t *down, rp_conn_t *conn)
     }
 }
 
+bool rp_down_is_in_head(const rp_down_t *down)
+{
+    return down->used > down->pos;
+}
+
 /* ---- body ---- */
 
 void rp_down_start_body(rp_down_t *down, rp_h1_trailer_fn *trailer, void *ctx)
@@ -456,6 +461,11 @@ rp_pump_t rp_down_pump(rp_down_t *down, rp_conn_t *conn)
     }
     APR_BRIGADE_INSERT_TAIL(down->bb, apr_bucket_eos_create(get_alloc(down)));
     return RP_PUMP_DONE;
+}
+
+apr_uint64_t rp_down_get_progress(const rp_down_t *down)
+{
+    return down->framing.body == RP_H1_BODY_CHUNKED ? down->chunk.payload : down->got;
 }
 
 bool rp_down_finish(rp_down_t *down)

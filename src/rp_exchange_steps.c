@@ -396,6 +396,9 @@ static rp_step_t wait_for_answer(rp_exchange_t *x, rp_pump_t up)
     if (is_late(x)) {
         return rp_exchange_fail_with(x, x->late_err);
     }
+    if (timeout != x->late_err) {
+        x->wait_until = 0; /* another wait, with a limit of its own */
+    }
     x->late_err = timeout;
     want_backend(x, events, get_send_limit(x, timeout));
     if (up == RP_PUMP_WAIT_CLIENT) {
@@ -514,6 +517,19 @@ static rp_step_t stop_sending(rp_exchange_t *x)
     return rp_exchange_fail(x, &x->up.fault);
 }
 
+/* A head that has begun has the timeout as a whole: a backend that sends a byte of it now and then, or TLS
+ * records with nothing in them, does not hold the request for ever. */
+static rp_pump_t read_head(rp_exchange_t *x)
+{
+    bool had_begun = rp_down_is_in_head(&x->down);
+    rp_pump_t down = rp_down_read_head(&x->down, x->conn);
+
+    if (!had_begun && rp_down_is_in_head(&x->down)) {
+        x->wait_until = 0;
+    }
+    return down;
+}
+
 static rp_step_t step_send(rp_exchange_t *x)
 {
     rp_pump_t up = RP_PUMP_DONE;
@@ -525,9 +541,8 @@ static rp_step_t step_send(rp_exchange_t *x)
         }
     }
     if ((x->ready.backend & POLLIN) || (x->ready.backend && !is_sending(x))) {
-        x->ready.backend = 0;
-        x->wait_until = 0;
-        switch (rp_down_read_head(&x->down, x->conn)) {
+        x->ready.backend &= is_sending(x) ? POLLOUT : 0;
+        switch (read_head(x)) {
         case RP_PUMP_DONE:
             return take_head(x);
         case RP_PUMP_FAIL:
@@ -574,6 +589,8 @@ static rp_step_t wait_to_relay(rp_exchange_t *x, rp_pump_t up, rp_pump_t down)
     short backend = for_client ? 0 : POLLIN;
     short client = for_client ? POLLOUT : 0;
 
+    /* What came from the backend counts by what there was for the client in it. */
+    x->ready.backend &= POLLOUT;
     if (is_late(x)) {
         return rp_exchange_fail_with(x, x->late_err);
     }
@@ -598,7 +615,7 @@ static rp_step_t wait_to_relay(rp_exchange_t *x, rp_pump_t up, rp_pump_t down)
 static rp_step_t step_relay(rp_exchange_t *x)
 {
     rp_pump_t up = RP_PUMP_DONE, down;
-    apr_uint64_t before = x->down.got;
+    apr_uint64_t before = rp_down_get_progress(&x->down);
 
     if (is_sending(x)) {
         up = rp_up_pump(&x->up, x->conn);
@@ -616,7 +633,7 @@ static rp_step_t step_relay(rp_exchange_t *x)
     if (down == RP_PUMP_FAIL) {
         return rp_exchange_fail(x, &x->down.fault);
     }
-    if (x->down.got != before) {
+    if (rp_down_get_progress(&x->down) != before) {
         x->wait_until = 0;
     }
     return wait_to_relay(x, up, down);

@@ -5,6 +5,8 @@ use warnings;
 use lib 't/lib';
 use Test::More;
 use Digest::MD5 'md5_hex';
+use IO::Select;
+use IO::Socket::INET;
 use RevProxy;
 
 # The backend is a second httpd, which ends TLS and hands on to a recording backend.
@@ -39,9 +41,28 @@ EOT
 my ($good, $wrong) = map { $far->port_of($_) } qw(good other);
 my $clear = RevProxy::Backend->echo(name => 'clear');
 my $mute  = RevProxy::Backend->new(name => 'mute', handler => sub { $_[0]->pause(4) });
+# The same TLS server by way of a line that, once the request is through, lets a few bytes pass now and then: records that
+# never come to their end, session tickets, and nothing of the response.
+my $drip = RevProxy::Backend->new(name => 'drip', handler => sub {
+    my ($c) = @_;
+    my $near = $c->{socket};
+    my $far = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $good) or die "far: $!\n";
+    my ($flights, $held) = (0, '');
+    for my $turn (1 .. 2000) {
+        for my $from (IO::Select->new($near, $far)->can_read($held eq '' ? 10 : 0.2)) {
+            sysread($from, my $bytes, 16384) or return;
+            if ($from == $near) { syswrite $far, $bytes; $flights++ }
+            elsif ($flights < 2) { syswrite $near, $bytes }
+            else                 { $held .= $bytes }
+        }
+        next if $held eq '';
+        syswrite $near, substr $held, 0, 3, '';
+        $c->pause(0.2);
+    }
+});
 
 my $t = RevProxy->new(
-    backends => { clear => $clear, mute => $mute },
+    backends => { clear => $clear, mute => $mute, drip => $drip },
     modules  => ['ssl'],
     config   => <<EOT);
     SSLProxyEngine On
@@ -58,6 +79,7 @@ my $t = RevProxy->new(
     </Location>
     ProxyPass /clear/ https://127.0.0.1:%%PORT:clear%%/ timeout=2
     ProxyPass /mute/  https://127.0.0.1:%%PORT:mute%%/ timeout=1
+    ProxyPass /drip/  https://127.0.0.1:%%PORT:drip%%/ timeout=1
     ProxyPass /gone/  https://127.0.0.1:%%PORT:gone%%/
 
     # The same server, with other demands.
@@ -189,6 +211,12 @@ is $t->get('/named/x', to => 'lax')->status, $BAD, 'and for no other, though a c
     is $r->status, $BAD, 'a backend that does not answer the handshake';
     cmp_ok $r->time, '<', 3, 'in time';
     $t->claim_fault('RP0104', route => '/mute/', phase => 'connecting', count => 1);
+    only_ours {
+        $r = $t->get('/drip/x');
+        is $r->status, 504, 'TLS records that drip are no answer';
+        cmp_ok $r->time, '<', 1 + 3 * $RevProxy::SLOW, 'in time';
+        $t->claim_fault('RP0302', route => '/drip/', phase => 'waiting for the response', count => 1);
+    } 'it waits for ever';
     is $t->get('/gone/x')->status, 503, 'no backend at all';
     $t->claim_fault('RP0102', route => '/gone/', phase => 'connecting', count => 1);
 }
