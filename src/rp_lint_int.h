@@ -122,6 +122,8 @@ void rp_lint_note_route(rp_lint_t *lint);
 
 /* A RewriteRule with [P]? */
 bool rp_lint_is_proxying(const rp_lint_t *lint, const ap_directive_t *d);
+/* A RewriteRule of lint->s that nobody asks, since RewriteEngine is off there? */
+bool rp_lint_is_asleep(const rp_lint_t *lint, const ap_directive_t *rule);
 /* Does it stand in the main server or a virtual host itself, in no section there? */
 bool rp_lint_is_in_server(const ap_directive_t *d);
 

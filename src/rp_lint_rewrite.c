@@ -59,10 +59,14 @@ static bool is_inherited(const rp_lint_t *lint)
     return false;
 }
 
+bool rp_lint_is_asleep(const rp_lint_t *lint, const ap_directive_t *rule)
+{
+    return rp_lint_is_in_server(rule) && !rp_lint_is_on(lint, "RewriteEngine", lint->s) && !is_inherited(lint);
+}
+
 static void check_rewrite_off(rp_lint_t *lint)
 {
-    if (rp_lint_is_proxying(lint, lint->d) && rp_lint_is_in_server(lint->d) && !rp_lint_is_on(lint, "RewriteEngine", lint->s) &&
-        !is_inherited(lint)) {
+    if (rp_lint_is_proxying(lint, lint->d) && rp_lint_is_asleep(lint, lint->d)) {
         rp_lint_say_directive(lint, "never used: write RewriteEngine On in this server");
     }
 }

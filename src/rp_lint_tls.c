@@ -139,7 +139,8 @@ static void check_rule(rp_lint_t *lint)
     bool is_handler = rp_lint_is_named(lint->d, "SetHandler");
     const server_rec *s;
 
-    if (ap_cstr_casecmpn(url, "https://", 8) && ap_cstr_casecmpn(url, "wss://", 6)) {
+    if ((ap_cstr_casecmpn(url, "https://", 8) && ap_cstr_casecmpn(url, "wss://", 6)) ||
+        (!is_handler && rp_lint_is_asleep(lint, lint->d))) {
         return;
     }
     for (s = lint->main; s; s = s->next) {
@@ -334,7 +335,7 @@ static void check_dir(rp_lint_t *lint)
 
 const rp_lint_check_t rp_lint_tls_checks[] = {
     {"tls-engine", APLOG_ERR, RP_LINT_BACKEND, check_engine},
-    {"tls-rule", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rule},
+    {"tls-rule", APLOG_ERR, RP_LINT_DIRECTIVE, check_rule},
     {"tls-address", APLOG_INFO, RP_LINT_BACKEND, check_address},
     {"tls-host", APLOG_INFO, RP_LINT_BACKEND, check_host},
     {"tls-unverified", APLOG_INFO, RP_LINT_BACKEND, check_unverified},

@@ -262,7 +262,7 @@ EOT
 ProxyPass / balancer://c/
 ProxyPassReverse / balancer://c/
 EOT
-    [ 'a [P] rule with TLS, and no SSLProxyEngine', { modules => [qw(ssl rewrite)] }, <<'EOT', 7, qr{RewriteRule .*the target wants TLS.*write SSLProxyEngine On \[tls-rule\]} ],
+    [ 'a [P] rule with TLS, and no SSLProxyEngine', { modules => [qw(ssl rewrite)], level => 'error' }, <<'EOT', 7, qr{RewriteRule .*the target wants TLS.*write SSLProxyEngine On \[tls-rule\]} ],
 <VirtualHost *:8080>
     ServerName a.example.com
     SSLProxyEngine On
@@ -272,7 +272,19 @@ EOT
     RewriteRule ^/(.*)$ https://backend.example.com/$1 [P,L]
 </VirtualHost>
 EOT
-    [ 'a handler with TLS, and no SSLProxyEngine', { modules => ['ssl'] }, <<'EOT', 2, qr{SetHandler .*the target wants TLS.*write SSLProxyEngine On in the server itself.*\[tls-rule\]} ],
+    [ '... in a Location, for WebSockets', { modules => [qw(ssl rewrite)], level => 'error' }, <<'EOT', 4, qr{RewriteRule .*the target wants TLS.*write SSLProxyEngine On \[tls-rule\]} ],
+<Location /ws>
+    RewriteEngine On
+    RewriteCond %{HTTP:Upgrade} websocket [NC]
+    RewriteRule /ws/(.*) wss://backend.example.com/$1 [P]
+</Location>
+EOT
+    [ 'ProxyPassMatch in a Location with TLS, and no SSLProxyEngine', { modules => ['ssl'], level => 'error' }, <<'EOT', 2, qr{ProxyPassMatch .*the target wants TLS.*write SSLProxyEngine On \[tls-engine\]} ],
+<LocationMatch ^/app/(.*)>
+    ProxyPassMatch https://backend.example.com/$1
+</LocationMatch>
+EOT
+    [ 'a handler with TLS, and no SSLProxyEngine', { modules => ['ssl'], level => 'error' }, <<'EOT', 2, qr{SetHandler .*the target wants TLS.*write SSLProxyEngine On in the server itself.*\[tls-rule\]} ],
 <Location /app>
     SetHandler "proxy:https://backend.example.com"
 </Location>
@@ -647,6 +659,17 @@ RewriteRule ^/api/(.*)$ http://127.0.0.1:9000/$1 [P]
 <VirtualHost *:80>
     RewriteEngine On
     RewriteOptions Inherit
+</VirtualHost>
+EOT
+    [ 'SSLProxyEngine for a rule that nobody asks', { modules => [qw(ssl rewrite)] }, <<'EOT' ],
+<VirtualHost *:8080>
+    ServerName a.example.com
+    SSLProxyEngine On
+</VirtualHost>
+<VirtualHost *:8080>
+    ServerName b.example.com
+    RewriteRule ^/(.*)$ https://backend.example.com/$1 [P,L]
+    RevProxyLint -rewrite-off
 </VirtualHost>
 EOT
     [ 'rules that are skipped or belong to a chain', { modules => ['rewrite'] }, <<'EOT' ],
