@@ -58,7 +58,7 @@ typedef struct revproxy_choice_t {
     request_rec *r;
     const char *balancer; /* "balancer://name" */
     const char *key;      /* hashkey= for this request, else its path */
-    const revproxy_candidate_t *candidates; /* in the order of the configuration, spares last */
+    const revproxy_candidate_t *candidates; /* in the order of the configuration, spares last; until choose returns */
     int count;            /* at least 1 */
     const revproxy_lb_calls_t *calls;
 } revproxy_choice_t;

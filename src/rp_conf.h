@@ -104,7 +104,10 @@ typedef struct rp_options_t {
 /* One server behind us. For a target with variables ($1, ${X}) in its host, the
  * backends that requests lead to are made at run time (rp_pool) with these options. */
 struct rp_backend_t {
+    /* What each choice among members reads of each of them. */
     const char *name;        /* normalised URL: scheme and host lower case, default port dropped, path kept */
+    int slot;                /* of a member: its place in shared memory (rp_shm); -1 else */
+
     const char *scheme;      /* "http", "https", "ws", "wss" */
     const char *host;        /* lower case, no brackets */
     apr_port_t port;         /* never 0: the scheme's default when not written */
@@ -122,7 +125,6 @@ struct rp_backend_t {
     const char *file;        /* where, for messages */
     int line;
     int id;                  /* 0.. over all servers, set at post_config; -1 before and for dynamic ones */
-    int slot;                /* of a member: its place in shared memory (rp_shm); -1 else */
 };
 
 /* Bits of rp_group_options_t.set. */

@@ -26,9 +26,13 @@ static inline int rp_conf_count_members(const rp_group_t *group)
 {
     return group->roster ? __atomic_load_n(&group->roster->count, __ATOMIC_ACQUIRE) : group->members->nelts;
 }
+static inline rp_backend_t *const *rp_conf_get_members(const rp_group_t *group)
+{
+    return group->roster ? group->roster->members : (rp_backend_t **)group->members->elts;
+}
 static inline rp_backend_t *rp_conf_get_member(const rp_group_t *group, int i)
 {
-    return group->roster ? group->roster->members[i] : APR_ARRAY_IDX(group->members, i, rp_backend_t *);
+    return rp_conf_get_members(group)[i];
 }
 /* The member of a group that a URL names, in any spelling; NULL: none. p: for the look-up. */
 rp_backend_t *rp_conf_find_member(apr_pool_t *p, const rp_group_t *group, const char *url);

@@ -128,9 +128,10 @@ static void forget_passed(rp_lb_t *lb)
 {
     int i;
 
-    for (i = 0; i < lb->count; i++) {
+    for (i = 0; lb->has_passed && i < lb->count; i++) {
         lb->tried[i] &= (unsigned char)~RP_LB_PASSED;
     }
+    lb->has_passed = false;
 }
 
 rp_lb_result_t rp_lb_pick(rp_lb_t *lb)

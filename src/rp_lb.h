@@ -44,7 +44,8 @@ typedef struct rp_lb_t {
     const char *session;        /* route that the request's session id names; NULL: none, "" possible */
     const char *session_name;   /* of the cookie or parameter it came in */
     const rp_backend_t *own_session; /* member that our own cookie names, or NULL */
-    unsigned char *tried;       /* for each member: bits of rp_lb.c */
+    unsigned char *tried;       /* for each member: bits of rp_lb_int.h */
+    bool has_passed;            /* RP_LB_PASSED is among them */
     int failovers;              /* members tried in vain */
     apr_time_t picked_at;
     apr_time_t wait_until;      /* group's timeout; 0: not waiting */

@@ -86,6 +86,7 @@ bool rp_lb_take_up(rp_lb_t *lb, int i)
     lb->is_probe = is_in_error && claim(member);
     if (is_in_error && !lb->is_probe) {
         lb->tried[i] |= RP_LB_PASSED;
+        lb->has_passed = true;
     }
     return !is_in_error || lb->is_probe;
 }

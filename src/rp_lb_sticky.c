@@ -131,6 +131,9 @@ static int find_own(rp_lb_t *lb)
 {
     int i;
 
+    if (!lb->own_session) {
+        return -1;
+    }
     for (i = 0; i < lb->count && rp_lb_member(lb, i) != lb->own_session; i++) {
     }
     return i < lb->count ? find_member(lb, i, lb->count - 1) : -1;

@@ -9,36 +9,36 @@ typedef struct list_t {
     int count;
 } list_t;
 
-/* One walk over the members of one lbset. Each request does it, so each member is looked at once. */
+/* One walk over the members, lbset by lbset. Each request does it, so each member is looked at once. */
 typedef struct walk_t {
     rp_lb_t *lb;
-    bool takes_all; /* the method looks at every usable member */
-    revproxy_candidate_t *candidates;
-    list_t chosen;  /* the candidates' indexes */
+    apr_pool_t *pool;            /* until its end: a request that waits walks often */
+    const rp_shm_glance_t *seen; /* of each member */
+    bool takes_all;              /* the method looks at every usable member */
+    list_t chosen;               /* the candidates */
     list_t spares, standbys;
-    int unusable;   /* normal members that spares may stand in for */
-    int highest;
+    int unusable; /* normal members that spares may stand in for */
 } walk_t;
 
 /* ---- what methods see ---- */
 
 static apr_int64_t get_figure(const revproxy_candidate_t *c, revproxy_figure_t which)
 {
+    static const rp_shm_number_t numbers[] = {
+        [REVPROXY_FIGURE_STATE] = RP_SHM_STATE,
+        [REVPROXY_FIGURE_ELECTED] = RP_SHM_ELECTED,
+        [REVPROXY_FIGURE_SENT] = RP_SHM_SENT,
+        [REVPROXY_FIGURE_RECEIVED] = RP_SHM_RECEIVED,
+    };
+
     switch (which) {
-    case REVPROXY_FIGURE_STATE:
-        return rp_shm_get(c->member, RP_SHM_STATE);
     case REVPROXY_FIGURE_BUSY:
         return rp_shm_count_busy(c->member);
-    case REVPROXY_FIGURE_ELECTED:
-        return rp_shm_get(c->member, RP_SHM_ELECTED);
-    case REVPROXY_FIGURE_SENT:
-        return rp_shm_get(c->member, RP_SHM_SENT);
-    case REVPROXY_FIGURE_RECEIVED:
-        return rp_shm_get(c->member, RP_SHM_RECEIVED);
     case REVPROXY_FIGURE_LATENCY:
         return rp_lb_get_latency(c->member);
+    default:
+        return which < sizeof(numbers) / sizeof(*numbers) ? rp_shm_get(c->member, numbers[which]) : 0;
     }
-    return 0;
 }
 
 static apr_int64_t add_state(const revproxy_candidate_t *c, apr_int64_t delta)
@@ -59,12 +59,28 @@ static const char *get_key(const rp_lb_t *lb)
     return key ? key : lb->r->uri;
 }
 
+static const revproxy_candidate_t *describe(const walk_t *w)
+{
+    rp_backend_t *const *members = rp_conf_get_members(w->lb->group);
+    const int *index = w->chosen.index;
+    int i, n = w->chosen.count;
+    revproxy_candidate_t *candidates = apr_palloc(w->pool, (apr_size_t)n * sizeof(*candidates));
+
+    for (i = 0; i < n; i++) {
+        const rp_shm_glance_t *seen = &w->seen[index[i]];
+        const rp_backend_t *member = members[index[i]];
+
+        candidates[i] = (revproxy_candidate_t){member->name, seen->id, seen->weight, member};
+    }
+    return candidates;
+}
+
 /* Index of the member that the method chooses among the candidates, -1: none. */
 static int choose(const walk_t *w)
 {
     static const revproxy_lb_calls_t calls = {get_figure, add_state};
     rp_lb_t *lb = w->lb;
-    revproxy_choice_t choice = {lb->r, lb->group->name, get_key(lb), w->candidates, w->chosen.count, &calls};
+    revproxy_choice_t choice = {lb->r, lb->group->name, get_key(lb), describe(w), w->chosen.count, &calls};
     int i = lb->set->method->choose(&choice);
 
     return i >= 0 && i < w->chosen.count ? w->chosen.index[i] : -1;
@@ -72,97 +88,117 @@ static int choose(const walk_t *w)
 
 /* ---- the walk ---- */
 
+static void init_list(const walk_t *w, list_t *list)
+{
+    list->index = apr_palloc(w->pool, (apr_size_t)w->lb->count * sizeof(int));
+    list->count = 0;
+}
+
 static void add(list_t *list, int index)
 {
     list->index[list->count++] = index;
 }
 
-static void init_list(rp_lb_t *lb, list_t *list)
-{
-    list->index = apr_palloc(lb->r->pool, (apr_size_t)lb->count * sizeof(int));
-    list->count = 0;
-}
-
-static void add_candidate(walk_t *w, int i, const rp_backend_t *member, const rp_shm_glance_t *seen)
-{
-    w->candidates[w->chosen.count] = (revproxy_candidate_t){member->name, seen->id, seen->weight, member};
-    add(&w->chosen, i);
-}
-
-static void add_from(walk_t *w, const list_t *list, int n)
+static void add_first(list_t *to, const list_t *from, int n)
 {
     int i;
 
-    for (i = 0; i < n; i++) {
-        const rp_backend_t *member = rp_lb_member(w->lb, list->index[i]);
-        rp_shm_glance_t seen = rp_shm_glance(member);
-
-        add_candidate(w, list->index[i], member, &seen);
+    for (i = 0; i < n && i < from->count; i++) {
+        add(to, from->index[i]);
     }
 }
 
-static bool may_use(const walk_t *w, int i, const rp_backend_t *member, unsigned status)
+static bool may_use(const walk_t *w, int i, unsigned status)
 {
     if (w->lb->tried[i]) {
         return false;
     }
-    return status & RP_STATUS_ERROR ? rp_lb_get_use(w->lb, member) != RP_LB_NO : !(status & RP_LB_OFF);
+    return status & RP_STATUS_ERROR ? rp_lb_get_use(w->lb, rp_lb_member(w->lb, i)) != RP_LB_NO
+                                    : !(status & RP_LB_OFF);
 }
 
-static void sort_in(walk_t *w, int i, const rp_backend_t *member, const rp_shm_glance_t *seen)
+/* The list that a member of the lbset belongs in; NULL: none. */
+static list_t *find_list(walk_t *w, int i, unsigned status)
 {
-    bool is_normal = !(seen->status & (RP_STATUS_SPARE | RP_STATUS_STANDBY));
-    bool is_draining = (seen->status & RP_STATUS_DRAIN) && !w->takes_all;
+    bool is_normal = !(status & (RP_STATUS_SPARE | RP_STATUS_STANDBY));
+    bool is_draining = (status & RP_STATUS_DRAIN) && !w->takes_all;
 
-    if (is_draining || !may_use(w, i, member, seen->status)) {
+    /* Most members at most times. */
+    if (status == 0 && !w->lb->tried[i]) {
+        return &w->chosen;
+    }
+    if (is_draining || !may_use(w, i, status)) {
         w->unusable += is_normal;
+        return NULL;
     }
-    else if (is_normal || w->takes_all) {
-        add_candidate(w, i, member, seen);
+    if (is_normal || w->takes_all) {
+        return &w->chosen;
     }
-    else {
-        add(seen->status & RP_STATUS_SPARE ? &w->spares : &w->standbys, i);
+    return status & RP_STATUS_SPARE ? &w->spares : &w->standbys;
+}
+
+/* Sort in the members of one lbset. Returns the highest lbset there is. */
+static int sort(walk_t *w, int lbset)
+{
+    const rp_shm_glance_t *seen = w->seen;
+    int i, n = w->lb->count, highest = 0;
+
+    for (i = 0; i < n; i++, seen++) {
+        list_t *list = seen->lbset == lbset || w->takes_all ? find_list(w, i, seen->status) : NULL;
+
+        if (list) {
+            add(list, i);
+        }
+        highest = seen->lbset > highest ? seen->lbset : highest;
     }
+    return highest;
 }
 
 /* Candidates of one lbset: its normal members and as many spares as members are missing, which
- * then compete with them; else its standbys. */
-static void collect(walk_t *w, int lbset)
+ * then compete with them; else its standbys. Returns the highest lbset there is. */
+static int collect(walk_t *w, int lbset)
 {
-    int i;
+    int highest;
 
     w->chosen.count = w->spares.count = w->standbys.count = w->unusable = 0;
-    for (i = 0; i < w->lb->count; i++) {
-        const rp_backend_t *member = rp_lb_member(w->lb, i);
-        rp_shm_glance_t seen = rp_shm_glance(member);
-
-        w->highest = seen.lbset > w->highest ? seen.lbset : w->highest;
-        if (seen.lbset == lbset || w->takes_all) {
-            sort_in(w, i, member, &seen);
-        }
-    }
-    add_from(w, &w->spares, w->spares.count < w->unusable ? w->spares.count : w->unusable);
+    highest = sort(w, lbset);
+    add_first(&w->chosen, &w->spares, w->unusable);
     if (w->chosen.count == 0) {
-        add_from(w, &w->standbys, w->standbys.count);
+        add_first(&w->chosen, &w->standbys, w->standbys.count);
     }
+    return highest;
+}
+
+static void begin(walk_t *w)
+{
+    rp_lb_t *lb = w->lb;
+    rp_shm_glance_t *seen;
+
+    apr_pool_create(&w->pool, lb->r->pool);
+    apr_pool_tag(w->pool, "rp_lb_walk");
+    seen = apr_palloc(w->pool, (apr_size_t)lb->count * sizeof(*seen));
+    rp_shm_glance(lb->group, lb->count, seen);
+    w->seen = seen;
+    w->takes_all = lb->set->method->flags & REVPROXY_LB_ALL_MEMBERS;
+    init_list(w, &w->chosen);
+    init_list(w, &w->spares);
+    init_list(w, &w->standbys);
 }
 
 /* Index of the member that the method chooses; where it is not to choose, of any that it could. -1: none. */
 static int walk_sets(rp_lb_t *lb, bool chooses)
 {
-    walk_t w = {.lb = lb, .takes_all = lb->set->method->flags & REVPROXY_LB_ALL_MEMBERS};
-    int lbset, found = -1;
+    walk_t w = {.lb = lb};
+    int lbset, highest = 0, found = -1;
 
-    w.candidates = apr_palloc(lb->r->pool, (apr_size_t)lb->count * sizeof(*w.candidates));
-    init_list(lb, &w.chosen);
-    init_list(lb, &w.spares);
-    init_list(lb, &w.standbys);
-    for (lbset = 0; found < 0 && lbset <= w.highest; lbset++) {
-        collect(&w, lbset);
+    begin(&w);
+    for (lbset = 0; found < 0 && lbset <= highest; lbset++) {
+        highest = collect(&w, lbset);
         if (w.chosen.count > 0) {
             found = chooses ? choose(&w) : w.chosen.index[0];
         }
     }
+    apr_pool_destroy(w.pool);
     return found;
 }
 

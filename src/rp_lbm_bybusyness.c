@@ -3,8 +3,8 @@
 /* The least busy; among equals as byrequests does. */
 static int choose(const revproxy_choice_t *choice)
 {
-    apr_int64_t total = 0, most = 0, least = 0, state, busy;
-    int i, best = -1;
+    apr_int64_t total = 0, most = 0, least = APR_INT64_MAX, state, busy;
+    int i, best = 0;
 
     for (i = 0; i < choice->count; i++) {
         const revproxy_candidate_t *c = &choice->candidates[i];
@@ -12,7 +12,7 @@ static int choose(const revproxy_choice_t *choice)
         state = choice->calls->add_state(c, c->weight);
         busy = choice->calls->get(c, REVPROXY_FIGURE_BUSY);
         total += c->weight;
-        if (best < 0 || busy < least || (busy == least && state > most)) {
+        if (busy < least || (busy == least && state > most)) {
             best = i;
             least = busy;
             most = state;

@@ -5,15 +5,15 @@
  * none can be left behind. */
 static int choose(const revproxy_choice_t *choice)
 {
-    apr_int64_t total = 0, most = 0, state;
-    int i, best = -1;
+    apr_int64_t total = 0, most = APR_INT64_MIN, state;
+    int i, best = 0;
 
     for (i = 0; i < choice->count; i++) {
         const revproxy_candidate_t *c = &choice->candidates[i];
 
         state = choice->calls->add_state(c, c->weight);
         total += c->weight;
-        if (best < 0 || state > most) {
+        if (state > most) {
             best = i;
             most = state;
         }

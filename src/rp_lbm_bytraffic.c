@@ -3,15 +3,15 @@
 /* The fewest bytes so far, both ways, for its weight. */
 static int choose(const revproxy_choice_t *choice)
 {
-    apr_int64_t least = 0, traffic;
-    int i, best = -1;
+    apr_int64_t least = APR_INT64_MAX, traffic;
+    int i, best = 0;
 
     for (i = 0; i < choice->count; i++) {
         const revproxy_candidate_t *c = &choice->candidates[i];
 
         traffic = choice->calls->get(c, REVPROXY_FIGURE_SENT) / c->weight +
                   choice->calls->get(c, REVPROXY_FIGURE_RECEIVED) / c->weight;
-        if (best < 0 || traffic < least) {
+        if (traffic < least) {
             best = i;
             least = traffic;
         }

@@ -121,20 +121,29 @@ void rp_shm_make_key(const char *name, apr_uint64_t key[2])
     key[1] = apr_siphash24(name, strlen(name), fixed[1]);
 }
 
-rp_shm_glance_t rp_shm_glance(const rp_backend_t *member)
+/* Sets are counted through and weights divided by, whatever another child has done to them. */
+static rp_shm_glance_t glance(const rp_shm_slot_t *slot)
 {
-    const rp_shm_slot_t *slot = slots[member->slot];
     const apr_int64_t *number = slot->number;
     apr_int64_t lbset = __atomic_load_n(&number[RP_SHM_LBSET], __ATOMIC_RELAXED);
     apr_int64_t weight = __atomic_load_n(&number[RP_SHM_WEIGHT], __ATOMIC_RELAXED);
 
-    /* Sets are counted through and weights divided by, whatever another child has done to them. */
     return (rp_shm_glance_t){
         .id = slot->key[0],
-        .lbset = (int)rp_shm_within(lbset, 0, RP_SHM_LBSET_MAX, RP_SHM_LBSET_MAX),
+        .lbset = (short)rp_shm_within(lbset, 0, RP_SHM_LBSET_MAX, RP_SHM_LBSET_MAX),
         .status = (unsigned)__atomic_load_n(&number[RP_SHM_STATUS], __ATOMIC_RELAXED),
-        .weight = (int)rp_shm_within(weight, RP_SHM_WEIGHT_MIN, RP_SHM_WEIGHT_MAX, RP_SHM_WEIGHT_MIN),
+        .weight = (short)rp_shm_within(weight, RP_SHM_WEIGHT_MIN, RP_SHM_WEIGHT_MAX, RP_SHM_WEIGHT_MIN),
     };
+}
+
+void rp_shm_glance(const rp_group_t *group, int count, rp_shm_glance_t *seen)
+{
+    rp_backend_t *const *members = rp_conf_get_members(group);
+    int i;
+
+    for (i = 0; i < count; i++) {
+        seen[i] = glance(slots[members[i]->slot]);
+    }
 }
 
 /* What a server is known by, wherever it stands in the file. */

@@ -134,13 +134,14 @@ void rp_shm_leave_tunnel(int backend);
 /* In this child. */
 unsigned rp_shm_count_own_tunnels(void);
 
-/* What each request reads of each member, which may be many, in one call: RP_SHM_STATUS, _LBSET, _WEIGHT. */
+/* What each request reads of each member, which may be many: RP_SHM_STATUS, _LBSET, _WEIGHT. */
 typedef struct rp_shm_glance_t {
     apr_uint64_t id; /* made from server, balancer and URL: the same in all children, and after restarts */
     unsigned status;
-    int lbset, weight; /* within their bounds */
+    short lbset, weight; /* within their bounds */
 } rp_shm_glance_t;
-rp_shm_glance_t rp_shm_glance(const rp_backend_t *member);
+/* At the first `count` members of a group, in one call. seen: an item for each. */
+void rp_shm_glance(const rp_group_t *group, int count, rp_shm_glance_t *seen);
 
 /* 16 bytes that stay the same over restarts and are known to this installation only. */
 const unsigned char *rp_shm_get_secret(void);

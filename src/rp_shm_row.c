@@ -76,10 +76,11 @@ unsigned rp_shm_get_own_row(void)
 /* Children take the lowest free row, so few are in use. */
 unsigned rp_shm_sum_rows(const apr_uint32_t *counts)
 {
-    unsigned i, used = __atomic_load_n(&rows->used, __ATOMIC_SEQ_CST);
-    unsigned sum = __atomic_load_n(&counts[row_count], __ATOMIC_SEQ_CST);
+    unsigned i, used = __atomic_load_n(&rows->used, __ATOMIC_SEQ_CST), all = row_count;
+    unsigned sum = __atomic_load_n(&counts[all], __ATOMIC_SEQ_CST);
 
-    for (i = 0; i < used && i < row_count; i++) {
+    used = used < all ? used : all;
+    for (i = 0; i < used; i++) {
         sum += __atomic_load_n(&counts[i], __ATOMIC_SEQ_CST);
     }
     return sum;
