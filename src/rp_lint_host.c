@@ -227,18 +227,18 @@ static bool is_loopback(const char *host)
            !strcmp(host, "0.0.0.0");
 }
 
-/* Does this httpd listen there? A listener without address is at all of them. */
-static bool is_own_address(const rp_lint_t *lint, const rp_backend_t *b)
+/* A listener without address is at all of them. */
+bool rp_lint_is_own_address(const rp_lint_t *lint, const char *host, apr_port_t port)
 {
     const ap_listen_rec *l;
     char *address;
 
     for (l = ap_listeners; l; l = l->next) {
-        if (!l->bind_addr || l->bind_addr->port != b->port || apr_sockaddr_ip_get(&address, l->bind_addr) != APR_SUCCESS) {
+        if (!l->bind_addr || l->bind_addr->port != port || apr_sockaddr_ip_get(&address, l->bind_addr) != APR_SUCCESS) {
             continue;
         }
-        if (!strcmp(address, b->host) || is_own_name(lint->s, b->host) ||
-            (is_loopback(b->host) && (is_loopback(address) || !strcmp(address, "0.0.0.0") || !strcmp(address, "::")))) {
+        if (!strcmp(address, host) || is_own_name(lint->s, host) ||
+            (is_loopback(host) && (is_loopback(address) || !strcmp(address, "0.0.0.0") || !strcmp(address, "::")))) {
             return true;
         }
     }
@@ -269,7 +269,7 @@ static bool comes_back(const rp_lint_t *lint, const rp_backend_t *b, const char 
 {
     const char *host = rp_lint_keeps_host(lint) && lint->s->server_hostname ? lint->s->server_hostname : b->host;
 
-    return !b->uds_path && !b->has_variable_host && !b->has_variable_path && is_own_address(lint, b) &&
+    return !b->uds_path && !b->has_variable_host && !b->has_variable_path && rp_lint_is_own_address(lint, b->host, b->port) &&
            follow(lint, b, host, path) == lint->route;
 }
 

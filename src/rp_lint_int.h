@@ -127,6 +127,11 @@ bool rp_lint_is_asleep(const rp_lint_t *lint, const ap_directive_t *rule);
 /* Does it stand in the main server or a virtual host itself, in no section there? */
 bool rp_lint_is_in_server(const ap_directive_t *d);
 
+/* ---- rp_lint_host.c ---- */
+
+/* Does this httpd itself listen there? By an address, a name for this machine, or a name of lint->s. */
+bool rp_lint_is_own_address(const rp_lint_t *lint, const char *host, apr_port_t port);
+
 /* ---- rp_lint_reverse.c ---- */
 
 /* Index the ProxyPassReverse lines and the targets of lint->s. */

@@ -153,6 +153,62 @@ static void check_rewrite_order(rp_lint_t *lint)
     }
 }
 
+/* ---- loops ---- */
+
+/* Does the request get as it is, past other rules, to this one? With one path there as here they decide as before. */
+static bool comes_unchanged(const rp_lint_t *lint, const ap_directive_t *rule, const char *path)
+{
+    const ap_directive_t *d;
+
+    for (d = get_first_sibling(rule); d && d != rule; d = d->next) {
+        if (is_rule(d) && !(rp_lint_is_proxying(lint, d) && strspn(path, "/$%") > 0 && strcspn(path, "$%") <= 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The server that a request by this rule comes to, if that is in this httpd; NULL: elsewhere, or not known. */
+static const server_rec *find_own_target(const rp_lint_t *lint, const char *target, const char **path)
+{
+    const char *host = strstr(target, "://");
+    size_t n = host ? strcspn(host + 3, "/$%") : 0;
+    bool is_tls = !ap_cstr_casecmpn(target, "https:", 6) || !ap_cstr_casecmpn(target, "wss:", 4);
+    const rp_dir_conf_t *dir = ap_get_module_config(lint->s->lookup_defaults, &revproxy_module);
+    const char *name;
+    apr_uri_t uri;
+    request_rec *r;
+
+    if (n == 0 || apr_uri_parse(lint->p, apr_pstrmemdup(lint->p, target, (size_t)(host + 3 - target) + n), &uri) != APR_SUCCESS ||
+        !uri.hostname || host[3 + n - 1] == ':') {
+        return NULL;
+    }
+    *path = host + 3 + n;
+    uri.port = uri.port_str ? uri.port : is_tls ? 443 : 80;
+    if (!rp_lint_is_own_address(lint, uri.hostname, uri.port)) {
+        return NULL;
+    }
+    name = dir->preserve_host == RP_ON && lint->s->server_hostname ? lint->s->server_hostname : uri.hostname;
+    r = rp_lint_make_request(lint->p, lint->main, name, uri.port, "/");
+    return r ? r->server : NULL;
+}
+
+static void check_rewrite_loop(rp_lint_t *lint)
+{
+    const char *target, *path = "";
+
+    if (!rp_lint_is_proxying(lint, lint->d) || !rp_lint_is_in_server(lint->d) || rp_lint_is_asleep(lint, lint->d) ||
+        !takes_all(rp_lint_get_word(lint->p, lint->d, 0)) || has_condition(lint, lint->d)) {
+        return;
+    }
+    target = rp_lint_get_word(lint->p, lint->d, 1);
+    if (find_own_target(lint, target, &path) == lint->s && comes_unchanged(lint, lint->d, path)) {
+        rp_lint_say_directive(lint, "a loop: this httpd itself listens at %.*s, and the request takes this rule again, until all "
+                                    "connections are in use: write the backend's own port",
+                              (int)(path - target), target);
+    }
+}
+
 /* ---- WebSockets by RewriteCond ---- */
 
 /* Of patterns that negate or compare nothing is known. */
@@ -207,6 +263,7 @@ const rp_lint_check_t rp_lint_rewrite_checks[] = {
     {"rewrite-off", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rewrite_off},
     {"rewrite-host", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rewrite_host},
     {"rewrite-order", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rewrite_order},
+    {"loop", APLOG_WARNING, RP_LINT_DIRECTIVE, check_rewrite_loop},
     {"ws-condition", APLOG_WARNING, RP_LINT_DIRECTIVE, check_ws_condition},
     {"ws-redirect", APLOG_WARNING, RP_LINT_DIRECTIVE, check_ws_redirect},
     {.name = NULL},

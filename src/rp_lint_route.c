@@ -431,24 +431,47 @@ static void check_patience(rp_lint_t *lint)
     }
 }
 
-static bool is_timeout(const ap_directive_t *d)
+static bool is_proxy_timeout(const ap_directive_t *d)
 {
     return rp_lint_is_named(d, "ProxyTimeout") || rp_lint_is_named(d, "RevProxyTimeout");
+}
+
+/* Do backends of some server have no other limit than the Timeout that lint->d sets? */
+static bool is_only_timeout(const rp_lint_t *lint)
+{
+    const server_rec *s;
+    bool found = false;
+
+    for (s = lint->main; s && !found; s = s->next) {
+        const rp_server_conf_t *conf = rp_conf_get_server(s);
+
+        found = (s == lint->s || lint->s == lint->main) && conf->routes->nelts > 0 && !conf->timeout_set &&
+                s->timeout == lint->s->timeout;
+    }
+    return found;
 }
 
 static void check_proxy_timeout_unit(rp_lint_t *lint)
 {
     int n = (int)apr_time_sec(lint->conf->timeout);
 
-    if (is_timeout(lint->d) && looks_like_ms(lint->conf->timeout)) {
+    if (is_proxy_timeout(lint->d) && looks_like_ms(lint->conf->timeout)) {
         rp_lint_say_directive(lint, "this is %d hours, a bare number counts in seconds: write %dms, or %dh if it is meant",
                               n / 3600, n, n / 3600);
     }
 }
 
+static bool is_longer_than_patience(const rp_lint_t *lint)
+{
+    if (is_proxy_timeout(lint->d)) {
+        return lint->conf->timeout > PATIENCE && !looks_like_ms(lint->conf->timeout);
+    }
+    return rp_lint_is_named(lint->d, "Timeout") && lint->s->timeout > PATIENCE && is_only_timeout(lint);
+}
+
 static void check_proxy_timeout(rp_lint_t *lint)
 {
-    if (is_timeout(lint->d) && lint->conf->timeout > PATIENCE && !looks_like_ms(lint->conf->timeout)) {
+    if (is_longer_than_patience(lint)) {
         rp_lint_say_directive(lint, "clients give up after 300 seconds at most: a request that takes longer is lost work; "
                                     "write timeout= at the one route that needs it, and RevProxyTunnelIdle for WebSockets");
     }

@@ -208,6 +208,22 @@ EOT
     ProxyPassReverse / balancer://app/
 </VirtualHost>
 EOT
+    [ 'its own public name, by [P]', { modules => ['rewrite'] }, <<'EOT', 4, qr{RewriteRule .*: a loop: this httpd itself listens at http://app.example.com:%%PORT%%.*this rule again.*write the backend's own port \[loop\]} ],
+<VirtualHost *:%%PORT%%>
+    ServerName app.example.com
+    RewriteEngine On
+    RewriteRule ^/(.*)$ http://app.example.com:%%PORT%%/$1 [P,L]
+</VirtualHost>
+EOT
+    [ '... the same behind rules that are none of its business', { modules => ['rewrite'] }, <<'EOT', 6, qr{RewriteRule .*: a loop: .*\[loop\]} ],
+<VirtualHost *:%%PORT%%>
+    ServerName app.example.com
+    ProxyPreserveHost On
+    RewriteEngine On
+    RewriteRule ^/api/(.*)$ http://10.0.0.1:9000/$1 [P]
+    RewriteRule .* http://127.0.0.1:%%PORT%%%{REQUEST_URI} [P,L]
+</VirtualHost>
+EOT
     [ 'a name that does not resolve (containers)', { resolve => 1 }, <<'EOT', 1, qr{the name web-app.invalid does not resolve .*requests get 502 \(RP0101\).*\[resolve\]} ],
 ProxyPass / http://web-app.invalid:8080/
 ProxyPassReverse / http://web-app.invalid:8080/
@@ -507,6 +523,13 @@ ProxyTimeout 7200
 ProxyPass / http://localhost:3000/
 ProxyPassReverse / http://localhost:3000/
 EOT
+    [ 'Timeout of an hour, for one slow report', { level => 'notice' }, <<'EOT', 1, qr{Timeout 3600: clients give up after 300 seconds at most.*write timeout= at the one route that needs it.*\[patience\]} ],
+Timeout 3600
+<VirtualHost *:80>
+    ProxyPass / http://localhost:3000/
+    ProxyPassReverse / http://localhost:3000/
+</VirtualHost>
+EOT
     [ 'a member with TLS, and no SSLProxyEngine', { modules => [qw(ssl slotmem_shm)], level => 'error' }, <<'EOT', 2, qr{BalancerMember https://10\.0\.0\.1:8443: the target wants TLS.*write SSLProxyEngine On \[tls-engine\]} ],
 <Proxy balancer://c>
     BalancerMember https://10.0.0.1:8443
@@ -641,6 +664,38 @@ EOT
     </Location>
 </VirtualHost>
 EOT
+    [ 'rules that lead to another part of this server', { modules => ['rewrite'] }, <<'EOT' ],
+<VirtualHost *:%%PORT%%>
+    ServerName app.example.com
+    RewriteEngine On
+    RewriteRule ^/local/ - [L]
+    RewriteRule ^/(.*)$ http://localhost:%%PORT%%/local/$1 [P,L]
+</VirtualHost>
+<VirtualHost *:%%PORT%%>
+    ServerName cond.example.com
+    RewriteEngine On
+    RewriteCond %{HTTP:X-Inside} !yes
+    RewriteRule ^/(.*)$ http://cond.example.com:%%PORT%%/$1 [P,L]
+</VirtualHost>
+<VirtualHost *:%%PORT%%>
+    ServerName other.example.com
+    RewriteEngine On
+    RewriteRule ^/(.*)$ http://localhost:%%PORT%%/$1 [P,L]
+</VirtualHost>
+<VirtualHost *:%%PORT%%>
+    ServerName port.example.com
+    RewriteEngine On
+    RewriteRule ^/(.*)$ http://port.example.com:1/$1 [P,L]
+</VirtualHost>
+EOT
+    [ 'Timeout where routes have another', {}, <<'EOT' ],
+Timeout 3600
+<VirtualHost *:80>
+    ProxyTimeout 60
+    ProxyPass / http://localhost:3000/
+    ProxyPassReverse / http://localhost:3000/
+</VirtualHost>
+EOT
     [ 'a member that is another part of this server', { modules => ['slotmem_shm'] }, <<'EOT' ],
 <Proxy balancer://app>
     BalancerMember http://localhost:%%PORT%%/local
@@ -732,7 +787,7 @@ EOT
 for my $case (@sound) {
     my ($name, $opt, $config) = @$case;
     my ($accepted, $said) = RevProxy->configtest(modules => $opt->{modules}, files => $opt->{files} || {}, config => "${config}RevProxyLint -resolve\n");
-    ok $accepted && $said !~ /\[(?:loop|cert-dates|tls-engine|tls-rule|rewrite-\w+|host-append|ws-condition|manager)\]/, $name or diag $said;
+    ok $accepted && $said !~ /\[(?:loop|cert-dates|tls-engine|tls-rule|rewrite-\w+|host-append|ws-condition|manager|patience)\]/, $name or diag $said;
 }
 
 # As many lines as nobody has: what each of them costs does not grow with their number.
