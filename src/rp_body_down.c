@@ -333,10 +333,15 @@ static rp_pump_t pause_for_backend(rp_down_t *down)
     return rp_client_has_pending(down->client) ? RP_PUMP_WAIT_CLIENT : RP_PUMP_WAIT_BACKEND;
 }
 
-static rp_pump_t end_of_stream(rp_down_t *down)
+/* Many backends leave close_notify out, so its want is no error. But the response may have been cut then (RFC 9112 9.8). */
+static rp_pump_t end_of_stream(rp_down_t *down, const rp_conn_t *conn)
 {
     if (down->framing.body != RP_H1_BODY_UNTIL_CLOSE) {
         return fail(down, RP_E_BODY_EOF, 0, NULL);
+    }
+    if (rp_conn_is_cut(conn)) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, down->client->r, "the response ends without TLS close_notify: not for a cache");
+        rp_client_forbid_cache(down->client);
     }
     down->is_ended = true;
     return RP_PUMP_DONE;
@@ -351,7 +356,7 @@ static rp_pump_t fill(rp_down_t *down, rp_conn_t *conn)
     case RP_IO_AGAIN:
         return pause_for_backend(down);
     case RP_IO_EOF:
-        return end_of_stream(down);
+        return end_of_stream(down, conn);
     default:
         return fail(down, RP_E_BODY_READ, rp_conn_get_status(conn), NULL);
     }

@@ -590,15 +590,22 @@ apr_time_t rp_client_get_deadline(const rp_client_t *cl)
     return apr_time_now() + cl->r->server->timeout;
 }
 
-void rp_client_cut(rp_client_t *cl, apr_bucket_brigade *bb)
+void rp_client_forbid_cache(rp_client_t *cl)
 {
     request_rec *r = cl->r;
-    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
 
     r->no_cache = 1;
     if (r->main) {
         r->main->no_cache = 1;
     }
+}
+
+void rp_client_cut(rp_client_t *cl, apr_bucket_brigade *bb)
+{
+    request_rec *r = cl->r;
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+
+    rp_client_forbid_cache(cl);
     r->connection->keepalive = AP_CONN_CLOSE;
     apr_brigade_cleanup(bb);
     /* httpd's chunk filter leaves out the last chunk when it has seen this bucket,

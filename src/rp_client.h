@@ -93,6 +93,9 @@ void rp_client_want(rp_client_t *cl, rp_wait_t *wait, short events);
 /* Until when to wait for the client at most (Timeout, or what mod_reqtimeout left of it). */
 apr_time_t rp_client_get_deadline(const rp_client_t *cl);
 
+/* No cache is to keep the response, nor the page that it is included in: what mod_cache has stored of it is dropped at its
+ * end. */
+void rp_client_forbid_cache(rp_client_t *cl);
 /* A response cannot be finished: make the loss visible, and uncacheable. */
 void rp_client_cut(rp_client_t *cl, apr_bucket_brigade *bb);
 

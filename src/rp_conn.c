@@ -379,6 +379,11 @@ const char *rp_conn_get_alert(const rp_conn_t *c)
     return c->tls ? rp_tls_get_alert(c->tls) : NULL;
 }
 
+bool rp_conn_is_cut(const rp_conn_t *c)
+{
+    return c->tls && rp_tls_is_cut(c->tls);
+}
+
 bool rp_conn_is_resumed(const rp_conn_t *c)
 {
     return c->tls && rp_tls_is_resumed(c->tls);

@@ -79,8 +79,8 @@ int rp_conn_get_interest(const rp_conn_t *c, short *events);
 int rp_conn_get_fd(const rp_conn_t *c);
 
 /* Read up to cap (> 0) bytes into buf. OK: *got > 0. With TLS, a short answer does not mean that
- * the socket is empty: wait only after AGAIN. EOF on a TLS connection may be a cut: mod_ssl does
- * not tell a missing close_notify from a proper end. */
+ * the socket is empty: wait only after AGAIN. EOF on a TLS connection may be a cut: see
+ * rp_conn_is_cut. */
 rp_io_t rp_conn_read(rp_conn_t *c, char *buf, apr_size_t cap, apr_size_t *got);
 /* Might a read give bytes at once without the socket becoming readable (TLS layer may hold some)?
  * True for TLS until a read has answered AGAIN; never for plain. */
@@ -132,6 +132,7 @@ unsigned rp_conn_get_uses(const rp_conn_t *c);               /* exchanges begun 
 void rp_conn_count_use(rp_conn_t *c);
 bool rp_conn_is_plain(const rp_conn_t *c);
 const char *rp_conn_get_alert(const rp_conn_t *c);           /* the backend's fatal TLS alert, in words, or NULL */
+bool rp_conn_is_cut(const rp_conn_t *c);                     /* after EOF: it came without the end that TLS has of its own */
 bool rp_conn_is_resumed(const rp_conn_t *c);                 /* opened by a short TLS handshake */
 const rp_backend_t *rp_conn_get_backend(const rp_conn_t *c); /* NULL while idle */
 

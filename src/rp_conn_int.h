@@ -83,6 +83,8 @@ const char *rp_tls_get_cause(const rp_tls_t *tls);
 bool rp_tls_is_resumed(const rp_tls_t *tls);
 /* The alert with which the backend ended the connection, in words; or NULL. */
 const char *rp_tls_get_alert(const rp_tls_t *tls);
+/* After EOF: it came without TLS's own end. */
+bool rp_tls_is_cut(const rp_tls_t *tls);
 
 rp_io_t rp_tls_read(rp_tls_t *tls, char *buf, apr_size_t cap, apr_size_t *got, apr_status_t *rv);
 rp_io_t rp_tls_write(rp_tls_t *tls, const struct iovec *iov, int niov, apr_size_t *sent, apr_status_t *rv);
@@ -108,6 +110,7 @@ void rp_ssl_end_handshake(rp_ssl_t *w, bool is_good);
 const char *rp_ssl_explain(apr_pool_t *p, const rp_ssl_t *w, const char *name);
 bool rp_ssl_is_resumed(const rp_ssl_t *w);
 const char *rp_ssl_get_alert(const rp_ssl_t *w); /* NULL: none */
+bool rp_ssl_is_open(const rp_ssl_t *w);          /* the backend has sent no close_notify, as far as we are told */
 
 /* --- rp_conn_session.c: TLS sessions of this child's backends; any thread -------------------- */
 

@@ -24,8 +24,10 @@ struct rp_ssl_t {
     long verify_result;
     const char *reason;  /* OpenSSL's word for what went wrong; constant text */
     const char *alert;   /* the backend's fatal alert; constant text */
+    bool is_watched;     /* OpenSSL tells us */
     bool is_resumed;
     bool is_over;        /* the handshake, checks included */
+    bool is_closed;      /* the backend has said that it sends no more */
 };
 
 /* Which connections are ours, and where their rp_ssl_t is. */
@@ -95,6 +97,9 @@ static void note_state(const SSL *ssl, int where, int ret)
     if (where == SSL_CB_READ_ALERT && ret >> 8 == SSL3_AL_FATAL) {
         w->alert = get_alert_text(ret);
     }
+    else if (where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_CLOSE_NOTIFY) {
+        w->is_closed = true;
+    }
     else if (where == SSL_CB_CONNECT_EXIT && ret <= 0 && !w->is_over) {
         note_failure(w, ssl);
     }
@@ -152,6 +157,7 @@ static int watch_handshake(conn_rec *c, SSL *ssl, int is_proxy)
         return DECLINED;
     }
     SSL_set_info_callback(ssl, note_state);
+    w->is_watched = true;
     offer_session(w, ssl, &w->verified);
     return OK;
 }
@@ -204,6 +210,11 @@ bool rp_ssl_is_resumed(const rp_ssl_t *w)
 const char *rp_ssl_get_alert(const rp_ssl_t *w)
 {
     return w->alert;
+}
+
+bool rp_ssl_is_open(const rp_ssl_t *w)
+{
+    return w->is_watched && !w->is_closed;
 }
 
 void rp_ssl_end_handshake(rp_ssl_t *w, bool is_good)

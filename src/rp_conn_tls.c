@@ -369,6 +369,11 @@ const char *rp_tls_get_alert(const rp_tls_t *tls)
     return rp_ssl_get_alert(tls->ssl);
 }
 
+bool rp_tls_is_cut(const rp_tls_t *tls)
+{
+    return rp_ssl_is_open(tls->ssl);
+}
+
 void rp_tls_destroy(rp_tls_t **tls)
 {
     rp_tls_t *t = *tls;
