@@ -171,6 +171,9 @@ int rp_exchange_handler(request_rec *r)
     rp_exchange_t *x;
     int status = rp_route_get_target(r, &target);
 
+    if (status == DECLINED) {
+        rp_park_decline(r);
+    }
     if (status != OK) {
         return status;
     }

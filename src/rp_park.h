@@ -86,6 +86,8 @@ int rp_park_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 /* The connection of a request that can be parked now, or NULL: prefork, worker, older httpd,
  * HTTP/2 stream, subrequest, internal redirect. */
 rp_park_t *rp_park_find(const request_rec *r);
+/* r is somebody else's, who may take long: it is no turn (rp_park_line.h). */
+void rp_park_decline(const request_rec *r);
 /* r is answered. httpd looks for the client's next request before it sends
  * the last of an answer, and in vain: a client that has kept asking is sent it now, and others run when the request is
  * logged, so that its next one is there. park may be NULL. */

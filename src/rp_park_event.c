@@ -88,6 +88,15 @@ rp_park_t *rp_park_find(const request_rec *r)
     return park;
 }
 
+void rp_park_decline(const request_rec *r)
+{
+    rp_park_t *park = can_park && !r->main && !r->connection->master ? get_park(r->connection) : NULL;
+
+    if (park && park->state == RUNNING) {
+        rp_line_work_without_turn(park);
+    }
+}
+
 /* ---- the end of the child ---- */
 
 /* Those that want to be woken. Not by one descriptor in all of their sets: the kernel allows 500
@@ -475,6 +484,9 @@ static int handle_requests(rp_park_t *park, unsigned turn, int result)
 
 static int handle_first(rp_park_t *park)
 {
+    if (!park->has_turn) {
+        rp_line_work_without_turn(park);
+    }
     park->is_chatty = park->has_turn || apr_time_now() - park->idle_since < apr_time_from_msec(NEXT_REQUEST_MILLISECONDS);
     return handle_requests(park, 0, OK);
 }
@@ -505,7 +517,7 @@ static int wake_up(rp_park_t *park)
     struct pollfd client = {park->client_fd, POLLIN, 0};
     bool has_asked, is_leaving;
 
-    if (rp_line_waits_on(park)) {
+    if (rp_line_waits_on(park, get_rest_end(park))) {
         park->c->cs->state = CONN_STATE_ASYNC_WAITIO;
         park->c->cs->sense = CONN_SENSE_WANT_READ;
         return OK;

@@ -45,6 +45,7 @@ struct rp_park_t {
     bool hears_stop;      /* it is in the list of those */
     TAILQ_ENTRY(rp_park_t) link;
     bool has_turn;        /* rp_park_line's */
+    bool works_without_turn;
     bool in_line;
     bool takes_room;      /* rp_park_room's */
     bool is_resting, is_leaving;
