@@ -70,6 +70,14 @@ static rp_park_t *get_park(conn_rec *c)
     return ap_get_module_config(c->conn_config, &revproxy_module);
 }
 
+/* As the MPM takes it: a server without one of its own has that of the first one of its address. */
+static apr_interval_time_t get_keep_alive(const request_rec *r)
+{
+    const server_rec *s = r->server->keep_alive_timeout_set ? r->server : r->connection->base_server;
+
+    return s->keep_alive_timeout;
+}
+
 rp_park_t *rp_park_find(const request_rec *r)
 {
     rp_park_t *park;
@@ -84,7 +92,7 @@ rp_park_t *rp_park_find(const request_rec *r)
     park->is_ours = true;
     rp_line_begin_turn(park);
     park->longest = get_patience(r->server, r->connection);
-    park->keep_alive = r->server->keep_alive_timeout;
+    park->keep_alive = get_keep_alive(r);
     return park;
 }
 
@@ -526,6 +534,10 @@ static int wake_up(rp_park_t *park)
     is_leaving = park->is_leaving && rp_room_is_short();
     park->is_leaving = false;
     has_asked = poll(&client, 1, 0) > 0;
+    if (!has_asked) {
+        /* What has woken it. It stays readable until it is set again, whatever the clock of the wall says. */
+        park->timer_at = 0;
+    }
     if (has_asked && rp_line_take_turn(park)) {
         return handle_first(park);
     }

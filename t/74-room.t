@@ -107,4 +107,23 @@ is @open, 0, 'all are closed in the end';
 cmp_ok $soonest, '>', 1.9, 'none before its time';
 cmp_ok $latest, '<', 3.3 + ($SLOW > 1 ? 2 : 0.4), 'and none more than a second after it';
 $t->finish;
+
+# --- whose KeepAliveTimeout: a virtual host without one has that of the first one of its address, as the MPM takes it ---
+
+$t = RevProxy->new(backends => { backd => $backd }, threads => 4, config => <<'EOT');
+    KeepAliveTimeout 1
+    <VirtualHost *:%%PORT%%>
+        ServerName first
+        KeepAliveTimeout 60
+    </VirtualHost>
+    <VirtualHost *:%%PORT%%>
+        ServerName x
+        ProxyPass /app/ %%URL:backd%%/
+    </VirtualHost>
+EOT
+my $c = $t->connect;
+ok ask($c), 'a client of a virtual host without a KeepAliveTimeout';
+sleep 2.6;
+ok !is_closed($c), '... rests for as long as that of the first one says';
+$t->finish;
 done_testing;
