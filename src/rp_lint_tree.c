@@ -270,7 +270,7 @@ static bool is_local_host(apr_pool_t *p, const ap_directive_t *section)
     int n;
 
     for (n = 0; *(word = rp_lint_get_word(p, section, n)) && *word != '>'; n++) {
-        if (strncmp(word, "127.", 4) && strncmp(word, "[::1]", 5) && ap_cstr_casecmpn(word, "localhost", 9)) {
+        if (strncmp(word, "127.", 4) != 0 && strncmp(word, "[::1]", 5) != 0 && ap_cstr_casecmpn(word, "localhost", 9)) {
             return false;
         }
     }
