@@ -12,6 +12,7 @@ use POSIX ();
 my $bench;
 BEGIN { $bench = dirname(Cwd::abs_path(__FILE__)); unshift @INC, "$bench/lib", "$bench/../lib" }
 use Bench::Client ();
+use Bench::Httpd ();
 use Bench::Load ();
 use Bench::Machine ();
 use Bench::Plot ();
@@ -183,7 +184,7 @@ sub first_line {
 
 sub machine {
     my ($cpu) = Bench::Machine::slurp('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
-    my $httpd = Bench::Servers::apxs_value('SBINDIR') . '/' . Bench::Servers::apxs_value('PROGNAME');
+    my $httpd = Bench::Httpd::httpd();
     return {
         cpu     => $cpu,
         kernel  => first_line('uname -sr'),

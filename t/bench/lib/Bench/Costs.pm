@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use Time::HiRes qw(sleep);
 use Bench::Client ();
+use Bench::Httpd ();
 use Bench::Load ();
 use Bench::Machine qw(start wait_for_exit wait_for_port free_ports slurp write_file family);
 use Bench::Servers ();
@@ -158,7 +159,7 @@ sub run_choose {
     my $top = "$ctx->{bench}/../..";
     system("make -s -C $top -f Makefile.apxs choose >$ctx->{dir}/choose.make 2>&1") == 0 or die slurp("$ctx->{dir}/choose.make");
     my ($port)  = free_ports(1);
-    my $modules = Bench::Servers::apxs_value('LIBEXECDIR');
+    my $modules = Bench::Httpd::apxs_value('LIBEXECDIR');
     my $load    = join '', map {"LoadModule ${_}_module $modules/mod_$_.so\n"} grep { -e "$modules/mod_$_.so" } qw(mpm_event authz_core slotmem_shm watchdog);
     my $groups  = '';
     for my $members (2, 200) {
@@ -190,7 +191,7 @@ RevProxyLint Off
 </Location>
 $groups
 CONF
-    my $httpd = Bench::Servers::apxs_value('SBINDIR') . '/' . Bench::Servers::apxs_value('PROGNAME');
+    my $httpd = Bench::Httpd::httpd();
     my $pid   = start('choose', $ctx->{proxy_core}, "$dir.out", $httpd, '-f', "$dir.conf", '-DFOREGROUND');
     wait_for_port($pid, $port, 20) or die "httpd does not start:\n" . slurp("$dir.out") . slurp("$dir.err");
     my $text = qx(curl -s --max-time 120 http://127.0.0.1:$port/choose);

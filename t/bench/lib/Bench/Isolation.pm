@@ -6,9 +6,9 @@ package Bench::Isolation;
 use strict;
 use warnings;
 use Time::HiRes qw(sleep time);
-use Bench::Machine qw(free_ports start wait_for_port slurp write_file family has_exited);
 use Bench::Client ();
-use Bench::Servers ();
+use Bench::Httpd qw(write_configuration);
+use Bench::Machine qw(free_ports start wait_for_port slurp family has_exited);
 use RevProxy::Load ();
 
 use constant {
@@ -34,58 +34,21 @@ sub text { return $ROWS{ $_[0] }{text} }
 
 # --- servers --------------------------------------------------------------------------------
 
-sub start_backend {
-    my ($ctx) = @_;
-    my ($port) = free_ports(1);
-    my $pid = start('backd', $ctx->{load_cores}, "$ctx->{dir}/backd.out", RevProxy::Load::program('backd'), $port);
-    wait_for_port($pid, $port, 10) or die "backd does not start:\n" . slurp("$ctx->{dir}/backd.out");
-    return { pid => $pid, port => $port };
-}
-
 sub start_httpd {
     my ($ctx, $name, $row) = @_;
-    my $dir     = $ctx->{dir};
-    my $run     = "$dir/$name-$row-run";
-    my $log     = "$dir/$name-$row.log";
-    my $httpd   = Bench::Servers::apxs_value('SBINDIR') . '/' . Bench::Servers::apxs_value('PROGNAME');
-    my $modules = Bench::Servers::apxs_value('LIBEXECDIR');
-    my $load    = Bench::Servers::load_lines($ctx, $name);
-    my $user    = $> == 0 ? "User www-data\nGroup www-data" : '';
-    my $threads = $ROWS{$row}{threads};
+    my $base = "$ctx->{dir}/$name-$row";
     my ($port)  = free_ports(1);
-    mkdir $run;
-    write_file("$run.conf", <<"CONF");
-ServerRoot $dir
-ServerName 127.0.0.1
-DefaultRuntimeDir $run
-PidFile $run/pid
-ErrorLog $log
-LogLevel crit
-$user
-LoadModule mpm_event_module $modules/mod_mpm_event.so
-LoadModule authz_core_module $modules/mod_authz_core.so
-$load
-ServerLimit 1
-StartServers 1
-ThreadLimit $threads
-ThreadsPerChild $threads
-MaxRequestWorkers $threads
-MinSpareThreads 1
-MaxSpareThreads $threads
-MaxConnectionsPerChild 0
-AsyncRequestWorkerFactor 400
-ListenBacklog 4096
-KeepAlive On
-MaxKeepAliveRequests 0
+    my @command = write_configuration($ctx, name => $name, base => $base, log => "$base.log",
+        threads => $ROWS{$row}{threads}, factor => 400, timeout => 120, text => <<"CONF");
 KeepAliveTimeout 120
-Timeout 120
+LogLevel crit
 Listen 127.0.0.1:$port
 ProxyPass /wait/ http://127.0.0.1:$ctx->{wait}{port}/
 ProxyPass /fast/ http://127.0.0.1:$ctx->{quick}{port}/
 CONF
-    my $pid = start($name, $ctx->{proxy_core}, $log, $httpd, '-d', $dir, '-f', "$run.conf", '-DFOREGROUND');
-    wait_for_port($pid, $port, 10) or die "$name does not start:\n" . slurp($log);
-    return { name => $name, pid => $pid, port => { main => $port }, log => $log };
+    my $pid = start($name, $ctx->{proxy_core}, "$base.log", @command);
+    wait_for_port($pid, $port, 10) or die "$name does not start:\n" . slurp("$base.log");
+    return { name => $name, pid => $pid, port => { main => $port }, log => "$base.log" };
 }
 
 sub stop_httpd {

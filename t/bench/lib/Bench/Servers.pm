@@ -10,8 +10,9 @@ package Bench::Servers;
 
 use strict;
 use warnings;
-use RevProxy::Load ();
+use Bench::Httpd qw(apxs_value write_configuration);
 use Bench::Machine qw(free_ports start wait_for_port slurp write_file family allowed_cores);
+use RevProxy::Load ();
 
 use constant {
     THREADS  => 64,
@@ -128,14 +129,6 @@ sub start_sink {
 
 # --- httpd: mod_proxy and mod_revproxy --------------------------------------
 
-sub apxs_value {
-    my ($name) = @_;
-    my $value = qx(apxs -q $name);
-    $value =~ s/\s+\z//;
-    die "apxs -q $name says nothing\n" if $value eq '';
-    return $value;
-}
-
 # apxs leaves its products beside the source, hence the copy.
 sub build_floor_module {
     my ($ctx) = @_;
@@ -146,14 +139,6 @@ sub build_floor_module {
     system("cd $dir && apxs -c mod_floor.c >build.log 2>&1") == 0
         or die "mod_floor.c does not compile:\n" . slurp("$dir/build.log");
     return "$dir/.libs/mod_floor.so";
-}
-
-sub load_lines {
-    my ($ctx, $name) = @_;
-    return "LoadModule revproxy_module $ctx->{module}" if $name eq 'mod_revproxy';
-    my $modules = apxs_value('LIBEXECDIR');
-    return "LoadModule proxy_module $modules/mod_proxy.so\n"
-        . "LoadModule proxy_http_module $modules/mod_proxy_http.so";
 }
 
 # For the ports that few rows need. Nothing of it is there without them.
@@ -186,44 +171,16 @@ sub httpd_extras {
     return $text;
 }
 
-# The same text for both, but for the LoadModule lines.
 sub setup_httpd {
     my ($ctx, $proxy) = @_;
-    my ($dir, $name, $port) = ($ctx->{dir}, @$proxy{qw(name port)});
-    my $httpd   = apxs_value('SBINDIR') . '/' . apxs_value('PROGNAME');
-    my $modules = apxs_value('LIBEXECDIR');
-    my $floor   = build_floor_module($ctx);
-    my $load    = load_lines($ctx, $name);
-    my $extras  = httpd_extras($ctx, $port);
-    my $user    = $> == 0 ? "User www-data\nGroup www-data" : '';
-    my ($threads, $idle, $backlog) = (THREADS, IDLE_S, BACKLOG);
-    mkdir "$dir/$name-run";
-    write_file("$dir/$name.conf", <<"CONF");
-ServerRoot $dir
-ServerName 127.0.0.1
-DefaultRuntimeDir $dir/$name-run
-PidFile $dir/$name-run/pid
-ErrorLog $proxy->{log}
-LogLevel warn
-$user
-LoadModule mpm_event_module $modules/mod_mpm_event.so
-LoadModule authz_core_module $modules/mod_authz_core.so
+    my $port   = $proxy->{port};
+    my $floor  = build_floor_module($ctx);
+    my $extras = httpd_extras($ctx, $port);
+    my $idle   = IDLE_S;
+    return write_configuration($ctx, name => $proxy->{name}, base => "$ctx->{dir}/$proxy->{name}", log => $proxy->{log},
+        threads => THREADS, factor => 64, timeout => 60, text => <<"CONF");
 LoadModule floor_module $floor
-$load
-ServerLimit 1
-StartServers 1
-ThreadLimit $threads
-ThreadsPerChild $threads
-MaxRequestWorkers $threads
-MinSpareThreads 1
-MaxSpareThreads $threads
-MaxConnectionsPerChild 0
-AsyncRequestWorkerFactor 64
-ListenBacklog $backlog
-KeepAlive On
-MaxKeepAliveRequests 0
 KeepAliveTimeout $idle
-Timeout 60
 Listen 127.0.0.1:$port->{main}
 Listen 127.0.0.1:$port->{wait}
 Listen 127.0.0.1:$port->{floor}
@@ -244,7 +201,6 @@ Listen 127.0.0.1:$port->{sink}
 </VirtualHost>
 $extras
 CONF
-    return ($httpd, '-d', $dir, '-f', "$dir/$name.conf", '-DFOREGROUND');
 }
 
 sub complaint_httpd { return $_[0] =~ /\[[\w.-]*:(?:warn|error|crit|alert|emerg)\]/ }

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use IPC::Open2 qw(open2);
 use Time::HiRes qw(sleep time);
+use Bench::Httpd qw(write_configuration);
 use Bench::Machine qw(free_ports start wait_for_port slurp write_file family has_exited cpu_seconds);
 use Bench::Report ();
 use Bench::Servers ();
@@ -48,41 +49,13 @@ sub start_backend {
     return { pid => $pid, port => $port };
 }
 
-# The same text for both, but for the LoadModule lines.
 sub setup_httpd {
     my ($ctx, $proxy, $threads) = @_;
-    my ($name, $base) = @$proxy{qw(name base)};
-    my $httpd   = Bench::Servers::apxs_value('SBINDIR') . '/' . Bench::Servers::apxs_value('PROGNAME');
-    my $modules = Bench::Servers::apxs_value('LIBEXECDIR');
-    my $load    = Bench::Servers::load_lines($ctx, $name);
-    my $user    = $> == 0 ? "User www-data\nGroup www-data" : '';
-    mkdir "$base-run";
-    write_file("$base.conf", <<"CONF");
-ServerRoot $ctx->{dir}
-ServerName 127.0.0.1
-DefaultRuntimeDir $base-run
-PidFile $base-run/pid
-ErrorLog $proxy->{log}
+    return write_configuration($ctx, %$proxy{qw(name base log)}, threads => $threads, factor => 400, timeout => 300, text => <<"CONF");
 LogLevel crit
-$user
-LoadModule mpm_event_module $modules/mod_mpm_event.so
-LoadModule authz_core_module $modules/mod_authz_core.so
-$load
-ServerLimit 1
-StartServers 1
-ThreadLimit $threads
-ThreadsPerChild $threads
-MaxRequestWorkers $threads
-MinSpareThreads 1
-MaxSpareThreads $threads
-MaxConnectionsPerChild 0
-AsyncRequestWorkerFactor 400
-ListenBacklog 4096
-Timeout 300
 Listen 127.0.0.1:$proxy->{port}
 ProxyPass / http://127.0.0.1:$ctx->{backend}{port}/ upgrade=websocket
 CONF
-    return ($httpd, '-d', $ctx->{dir}, '-f', "$base.conf", '-DFOREGROUND');
 }
 
 sub setup_nginx {
