@@ -48,7 +48,8 @@ APLOG_USE_MODULE(revproxy);
     X(park)             \
     X(client_abort)     \
     X(splice)           \
-    X(tls_resume)
+    X(tls_resume)       \
+    X(refuse_dots)
 
 #define DIR_MAPPINGS(X) \
     X(reverse)          \

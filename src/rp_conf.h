@@ -280,6 +280,7 @@ typedef struct rp_dir_conf_t {
     rp_switch_t client_abort;           /* RevProxyClientAbort; default on */
     rp_switch_t splice;                 /* RevProxySplice; default on */
     rp_switch_t tls_resume;             /* RevProxyTLSResume; default on */
+    rp_switch_t refuse_dots;            /* RevProxyRefuseDots; default on */
     const rp_forwarded_t *forwarded;    /* NULL: not said */
     apr_interval_time_t park_after; bool park_after_set; /* RevProxyParkAfter */
     apr_interval_time_t tunnel_idle; bool tunnel_idle_set; /* RevProxyTunnelIdle; 0: as long as other waits */

@@ -556,6 +556,8 @@ const command_rec rp_conf_commands[] = {
                  "Off to copy large response bodies through httpd's filters always"),
     AP_INIT_TAKE_ARGV("RevProxyForwarded", rp_conf_cmd_forwarded, NULL, ANYWHERE,
                       "off, or some of: proto port forwarded; replace | append; by, by=_NAME, for=_NAME"),
+    AP_INIT_FLAG("RevProxyRefuseDots", set_dir_switch, DIR_SWITCH(refuse_dots), ANYWHERE,
+                 "Off to send paths with dot segments that httpd itself takes as names (/..;/, %2f..%2f)"),
     AP_INIT_FLAG("RevProxyTLSResume", set_dir_switch, DIR_SWITCH(tls_resume), ANYWHERE,
                  "Off for a full TLS handshake with backends each time"),
     AP_INIT_TAKE1("RevProxyParkAfter", set_number, NUMBER(park_after), ANYWHERE,

@@ -71,6 +71,11 @@ static void shape_path(request_rec *r, rp_span_t rest, rp_path_mode_t mode, rp_s
     *query = span_of(mode == RP_PATH_WHOLE ? NULL : r->args);
 }
 
+static bool is_refused(const request_rec *r, rp_span_t path)
+{
+    return rp_conf_get_dir(r)->refuse_dots != RP_OFF && rp_uri_hides_dots(path);
+}
+
 /* ---- scheme, host, socket ---- */
 
 /* Behind a socket the host may be missing from the text: "http:/p". */
@@ -182,6 +187,9 @@ static int set_http_target(request_rec *r, rp_target_t *t, const char *text, rp_
         return rp_route_fail(r, t, RP_E_TARGET_HOST, apr_pstrmemdup(r->pool, u.host.p, u.host.n));
     }
     shape_path(r, u.rest, mode, &path, &query);
+    if (is_refused(r, path)) {
+        return rp_route_fail(r, t, RP_E_HIDDEN_DOTS, NULL);
+    }
     cap = u.scheme.n + u.host.n + path.n + query.n + AROUND_PARTS;
     url = apr_palloc(r->pool, cap);
     n = rp_uri_canonical_target(url, cap, &u, path, query);
@@ -207,6 +215,9 @@ static int set_group_target(request_rec *r, rp_target_t *t, const char *text, rp
     t->has_port = false;
     t->uds_path = NULL;
     shape_path(r, span_of(name + n), mode, &path, &query);
+    if (is_refused(r, path)) {
+        return rp_route_fail(r, t, RP_E_HIDDEN_DOTS, NULL);
+    }
     if (rp_uri_has_unsafe(path) || rp_uri_has_unsafe(query)) {
         return rp_route_fail(r, t, RP_E_BAD_TARGET, NULL);
     }

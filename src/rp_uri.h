@@ -130,6 +130,16 @@ ptrdiff_t rp_uri_encode_path(char *out, size_t cap, rp_span_t path, unsigned fla
 /* 1 if a byte is a space, a control or DEL: a raw path or a query to answer with 403. */
 int rp_uri_has_unsafe(rp_span_t text);
 
+/*
+ * Does a path climb where only some of those who read it see that? A segment of "." or ".." (each dot may be "%2e") that
+ * has ";parameters", or a backslash, "%5C" or "%2F" beside it, is a name for httpd (RFC 3986 3.3, 6.2.2.3), so for
+ * access control too; servlet containers and Windows resolve it. Plain dot segments are no matter: all see those.
+ *
+ * path  as it is to be sent; from a '?' on it is not looked at
+ * Returns 1 or 0.
+ */
+int rp_uri_hides_dots(rp_span_t path);
+
 /* ---- the way back ---- */
 
 typedef struct rp_uri_map_t {

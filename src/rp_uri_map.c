@@ -286,3 +286,69 @@ ptrdiff_t rp_uri_encode_path(char *out, size_t cap, rp_span_t path, unsigned fla
     }
     return rp_uri_sink_end(&s);
 }
+
+/* ---- hidden dot segments ---- */
+
+/* Length of what some take as the end of a segment, at the start of text; 0: nothing of the kind. */
+static size_t separator_length(rp_span_t text)
+{
+    if (text.n && (text.p[0] == '/' || text.p[0] == '\\')) {
+        return 1;
+    }
+    if (text.n && text.p[0] == '%') {
+        char c = take_decoded(&text);
+
+        return c == '/' || c == '\\' ? 3 : 0;
+    }
+    return 0;
+}
+
+static rp_span_t take_segment(rp_span_t *path)
+{
+    rp_span_t segment = {path->p, 0};
+
+    while (path->n && !separator_length(*path)) {
+        *path = rp_uri_skip(*path, 1);
+        segment.n++;
+    }
+    return segment;
+}
+
+/* 1 for "." and "..", with or without parameters. */
+static int is_dots(rp_span_t segment)
+{
+    size_t dots = 0;
+
+    while (segment.n && segment.p[0] != ';') {
+        if (take_decoded(&segment) != '.') {
+            return 0;
+        }
+        dots++;
+    }
+    return dots == 1 || dots == 2;
+}
+
+/* Is it a '/' or an end, which all take as such? */
+static int is_plain_end(rp_span_t rest)
+{
+    return !rest.n || rest.p[0] == '/';
+}
+
+int rp_uri_hides_dots(rp_span_t path)
+{
+    const char *query = path.n ? memchr(path.p, '?', path.n) : NULL;
+    int is_hidden = 0;
+
+    path.n = query ? (size_t)(query - path.p) : path.n;
+    while (path.n) {
+        rp_span_t segment = take_segment(&path);
+        int ends_hidden = !is_plain_end(path);
+
+        if (is_dots(segment) && (is_hidden || ends_hidden || memchr(segment.p, ';', segment.n))) {
+            return 1;
+        }
+        path = rp_uri_skip(path, separator_length(path));
+        is_hidden = ends_hidden;
+    }
+    return 0;
+}

@@ -34,6 +34,12 @@ my $t   = RevProxy->new(
     <Location /enc/sec>
         Require all denied
     </Location>
+    ProxyPass /dots/ %%URL:app%%/
+    <IfModule revproxy_module>
+        <Location /dots>
+            RevProxyRefuseDots Off
+        </Location>
+    </IfModule>
     RewriteEngine On
     RewriteRule ^/rwargs/(.*)$ %%URL:app%%/rw/$1?%{ENV:none}k=%{QUERY_STRING} [P]
 
@@ -126,11 +132,25 @@ sends '/a/100%25', ours('/100%25', mod_proxy => 400, 'it encodes % otherwise wit
 sends '/a/%252F',  ours('/%252F', mod_proxy => '/%2F', 'it encodes % otherwise with NoDecode'), 'NoDecode', to => 'nodecode';
 sends '/a/a%20b%3fc', '/a%20b%3Fc', 'NoDecode', to => 'nodecode';
 
+# dot segments that httpd's access control takes as names, and a backend may not
+for my $case (
+    [ '/a/..;/x' ], [ '/a/x/..;v=1/y', '/x/..;v=1/y' ], [ '/a/.;/x' ], [ '/pm/..%5cx', '/..%5Cx' ], [ '/tp/..;', '/a%20b%25c/..;' ],
+    [ '/enc/x%2f..%2fsec/y', '/enc/x%2f..%2fsec/y' ], [ '/nc/..%5c..%5cx', '/nc/..%5c..%5cx' ], [ '/a/x%2f..%2fy', '/x%2f..%2fy', to => 'nodecode' ])
+{
+    my ($path, $passed, %opt) = @$case;
+    sends $path, ours(400, mod_proxy => $passed || $path =~ s{^/a}{}r, 'it sends them'), 'refused', %opt;
+}
+sends '/dots/..;/x', '/..;/x', 'not with RevProxyRefuseDots Off';
+sends '/a/x..;/y',   '/x..;/y', 'no dot segment';
+sends '/a/...;/y',   '/...;/y', 'nor three dots';
+sends '/a/x?/..;/y', '/x?/..;/y', 'nor in a query';
+only_ours { $t->claim(qr/RP0212 .*route \/enc\//, 'RP0212 says by which route', count => 1) } 'no such code';
+
 # spaces and controls in what is sent as it is: 403, before a backend sees anything. httpd itself
 # lets none of them in through a request line; a header can bring them into a substitution.
 is $t->get('/rwargs/x?a%20b')->status, 200, 'an encoded space in a query is fine';
 
 $t->allow(qr/AH01083|AH10292|AH00898|AH01144/) if front() eq 'mod_proxy';
-$t->allow(qr/AH01630|AH00026|AH10508/);
+$t->allow(qr/RP0212|AH01630|AH00026|AH10508/);
 $t->finish;
 done_testing;

@@ -101,6 +101,19 @@ static void check_encode(rp_span_t path, unsigned flags, rp_span_t raw)
     free(out);
 }
 
+/* What httpd would resolve is never taken as hidden, and a text in front of it changes nothing. */
+static void check_dots(rp_span_t path)
+{
+    char *longer = malloc(path.n + 2);
+    int hides = rp_uri_hides_dots(path);
+
+    memcpy(longer, "/", 1);
+    memcpy(longer + 1, path.p, path.n);
+    MUST(rp_uri_hides_dots((rp_span_t){longer, path.n + 1}) == hides);
+    MUST(!hides || memchr(path.p, '.', path.n) || memchr(path.p, '%', path.n));
+    free(longer);
+}
+
 static const char *lookup(void *ctx, rp_span_t name)
 {
     return name.n % 2 ? ctx : NULL;
@@ -127,6 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     check_split(url);
     check_match(pattern, uri);
     check_encode(path, 0, absent);
+    check_dots(path);
+    check_dots(raw);
     check_encode(raw, RP_URI_KEEP_2F, absent);
     check_encode(path, RP_URI_KEEP_2F, raw);
     check_expand(url, pattern);

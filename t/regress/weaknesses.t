@@ -1,5 +1,5 @@
-# Not flaws with a number, but weak places of mod_proxy 2.4.71, seen when it was measured: not to be repeated here. (Slash and dot
-# segments of mapping=encoded and what SetHandler sends are compatible on purpose.)
+# Not flaws with a number, but weak places of mod_proxy 2.4.71, seen when it was measured: not to be repeated here. (Hidden dot segments:
+# t/21-encoding.t, CVE-2019-0220.t. What SetHandler sends is compatible on purpose.)
 
 use strict;
 use warnings;

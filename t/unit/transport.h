@@ -64,6 +64,11 @@ const char *rp_ssl_get_alert(const rp_ssl_t *w)
     (void)w;
     return NULL;
 }
+bool rp_ssl_is_open(const rp_ssl_t *w)
+{
+    (void)w;
+    return false;
+}
 void rp_session_child_init(apr_pool_t *pchild)
 {
     (void)pchild;

@@ -235,6 +235,23 @@ static void test_target(void)
 
 /* ---- paths ---- */
 
+static void test_hides_dots(void)
+{
+    static const char *const yes[] = {"/..;/x", "/a/..;x=y/b", "/a/.;", "/%2e%2E;/", "..;", "/x%2f..%2fadmin", "/x%2F..", "/..%5cx",
+                                      "/..\\x", "/a\\../x", "/x%5c%2e./y", "/x%2f.%2fy", ";/..;a"};
+    static const char *const no[] = {"", "/", "/..", "/../x", "/%2e%2e/x", "/.", "/a/./b", "/...;/", "/a..;/b", "/..a%2fb", "/a%2fb",
+                                     "/;..", "/;/x", "/%252e%252e;/", "/x%2f..a%2f", "/a?b=/..;/", "/%2", "/%2f", "/..%", "//", "/a;.."};
+    size_t i;
+
+    for (i = 0; i < COUNT(yes); i++) {
+        ok(rp_uri_hides_dots(span(yes[i])), "hides dots", yes[i]);
+    }
+    for (i = 0; i < COUNT(no); i++) {
+        ok(!rp_uri_hides_dots(span(no[i])), "hides no dots", no[i]);
+    }
+    ok(!rp_uri_hides_dots(none), "hides no dots", "none");
+}
+
 static void test_match_prefix(void)
 {
     static const struct {
@@ -863,6 +880,7 @@ int main(void)
     test_split();
     test_small();
     test_target();
+    test_hides_dots();
     test_match_prefix();
     test_match_servlet();
     test_encode();
