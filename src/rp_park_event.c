@@ -1,6 +1,8 @@
 /* Parking below the event MPM of httpd 2.4.63 and later. Nothing
  * else in the module knows about MPMs. */
+#include <signal.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include "ap_mpm.h"
 #include "apr_atomic.h"
@@ -127,18 +129,48 @@ void rp_park_event_child_init(apr_pool_t *pchild)
     }
 }
 
-void rp_park_event_wake_all(void)
+static void wake_all(void)
 {
     const rp_park_t *park;
 
-    if (!hearers_lock) {
-        return;
-    }
     apr_thread_mutex_lock(hearers_lock);
     TAILQ_FOREACH(park, &hearers, link) {
         rp_park_wake(park);
     }
     apr_thread_mutex_unlock(hearers_lock);
+}
+
+/* A child that stops at once: its threads take up nothing any more, but the MPM's listener ends only when it has handed out all that it has
+ * found ready, and blocks for each of our connections until a thread is idle. The main thread has it go on, one connection at a time,
+ * looks every half a second whether it has ended, and goes without it after ten. A SIGTERM cuts that half second short; to the main thread of a
+ * child it means nothing else, and the listener and the parent send it for the same. */
+#define HURRY_EVERY apr_time_from_msec(50)
+
+static timer_t hurry;
+static bool hurries;
+
+static void hurry_end(void)
+{
+    struct sigevent to_main = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGTERM};
+    struct itimerspec spec = {{0, HURRY_EVERY * 1000}, {0, HURRY_EVERY * 1000}};
+
+    hurries = timer_create(CLOCK_MONOTONIC, &to_main, &hurry) == 0;
+    if (hurries) {
+        (void)timer_settime(hurry, 0, &spec, NULL);
+    }
+}
+
+void rp_park_event_stop(bool at_once)
+{
+    if (!hearers_lock) {
+        return;
+    }
+    if (at_once) {
+        hurry_end();
+    }
+    else {
+        wake_all();
+    }
 }
 
 /* Its timer is set. */
@@ -637,6 +669,10 @@ static apr_status_t tell_hearers(void *unused)
     rp_park_t *park;
 
     (void)unused;
+    if (hurries) {
+        (void)timer_delete(hurry);
+        hurries = false;
+    }
     while ((park = TAILQ_FIRST(&hearers))) {
         end_wait(park);
     }

@@ -33,9 +33,9 @@ bool rp_park_has_stopped(void);
 
 /* --- rp_park_event.c --- */
 
-/* From child_init; when the child begins to stop: waits with until_stop look up. */
 void rp_park_event_child_init(apr_pool_t *pchild);
-void rp_park_event_wake_all(void);
+/* The child begins to stop. Waits with until_stop look up, unless at_once: nobody could then. */
+void rp_park_event_stop(bool at_once);
 /* Are threads too scarce to be lent to requests that wait? n: how many are already. */
 bool rp_park_is_scarce(unsigned n);
 

@@ -50,7 +50,7 @@ void rp_park_child_stopping(apr_pool_t *pchild, int graceful)
     if (stop_fd >= 0) {
         (void)eventfd_write(stop_fd, 1);
     }
-    rp_park_event_wake_all();
+    rp_park_event_stop(!graceful);
 }
 
 rp_stop_t rp_park_get_stop(apr_time_t *since)
