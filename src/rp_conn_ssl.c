@@ -50,12 +50,26 @@ static rp_ssl_t *find_ssl_of(const SSL *ssl)
 
 /* --- what OpenSSL tells ------------------------------------------------------------------- */
 
+/* What was wrong with the certificate, also where mod_ssl has the last word on it: it makes -1 of a
+ * list that has expired (for another alert), and refuses a chain that is too long without an error,
+ * which OpenSSL has to call something. */
+static long get_verify_result(const SSL *ssl)
+{
+    long result = SSL_get_verify_result(ssl);
+
+    /* Also set where a bad certificate does not matter (SSLProxyVerify none). */
+    if (!(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)) {
+        return X509_V_OK;
+    }
+    return result == -1 ? X509_V_ERR_CRL_HAS_EXPIRED
+           : result == X509_V_ERR_UNSPECIFIED ? X509_V_ERR_CERT_CHAIN_TOO_LONG : result;
+}
+
 static void note_failure(rp_ssl_t *w, const SSL *ssl)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_error());
 
-    /* Also set where a bad certificate does not matter (SSLProxyVerify none). */
-    w->verify_result = SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER ? SSL_get_verify_result(ssl) : X509_V_OK;
+    w->verify_result = get_verify_result(ssl);
     w->reason = reason ? reason : w->reason;
 }
 
@@ -254,6 +268,8 @@ static const char *get_verdict(long result)
         return "not yet valid";
     case X509_V_ERR_CERT_REVOKED:
         return "revoked";
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+        return "deeper than SSLProxyVerifyDepth allows";
     default:
         return "not accepted";
     }
@@ -269,12 +285,20 @@ static const char *format_date(apr_pool_t *p, const ASN1_TIME *date)
     return apr_pstrndup(p, text, n > 0 ? (apr_size_t)n : 0);
 }
 
+/* The subject's CN; "" without one. */
+static const char *get_cn(apr_pool_t *p, const X509 *cert)
+{
+    char cn[65]; /* X.520: 64 characters at most */
+    int n = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, cn, sizeof(cn));
+
+    return n > 0 ? apr_pstrdup(p, cn) : "";
+}
+
 /* "app.test, *.app.test": for whom a certificate is; hostile bytes are escaped by the log. */
 static const char *format_names(apr_pool_t *p, const X509 *cert)
 {
     GENERAL_NAMES *all = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
     const char *names = "";
-    char cn[64];
     int i;
 
     for (i = 0; i < sk_GENERAL_NAME_num(all) && strlen(names) < 100; i++) {
@@ -286,8 +310,8 @@ static const char *format_names(apr_pool_t *p, const X509 *cert)
         }
     }
     GENERAL_NAMES_free(all);
-    if (!*names && X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, cn, sizeof(cn)) > 0) {
-        names = apr_pstrdup(p, cn);
+    if (!*names) {
+        names = get_cn(p, cert);
     }
     return *names ? names : "no name";
 }
@@ -296,6 +320,26 @@ static const char *format_names(apr_pool_t *p, const X509 *cert)
 static bool is_for(X509 *cert, const char *name)
 {
     return X509_check_host(cert, name, 0, 0, NULL) == 1;
+}
+
+/* As mod_ssl with SSLProxyCheckPeerCN and without SSLProxyCheckPeerName. */
+static bool is_cn_for(const char *cn, const char *name)
+{
+    const char *domain = strchr(name, '.');
+
+    return ap_cstr_casecmp(cn, name) == 0
+           || (domain && strncmp(cn, "*.", 2) == 0 && ap_cstr_casecmp(cn + 1, domain) == 0);
+}
+
+/* For a certificate that is for this name. */
+static const char *explain_cn(apr_pool_t *p, const X509 *cert, const char *name)
+{
+    const char *cn = get_cn(p, cert);
+
+    if (!name || is_cn_for(cn, name)) {
+        return "certificate was not accepted";
+    }
+    return apr_psprintf(p, "certificate has the CN %s, not %s (SSLProxyCheckPeerCN)", cn, name);
 }
 
 /* "expired on DATE", or NULL. */
@@ -319,7 +363,7 @@ static const char *explain_checks(apr_pool_t *p, X509 *cert, const char *name)
                             ? apr_psprintf(p, "is for %s, not for %s", format_names(p, cert), name) : NULL;
 
     if (!dates && !names) {
-        return "certificate was not accepted";
+        return explain_cn(p, cert, name);
     }
     return apr_pstrcat(p, "certificate ", dates ? dates : "", dates && names ? ", and " : "", names, NULL);
 }

@@ -5,50 +5,31 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Test::More;
-use File::Temp ();
 use RevProxy;
+use RevProxy::Authority;
+use RevProxy::WebSocket;
 
 plan skip_all => 'log lines are this module\'s own' if front() eq 'mod_proxy';
 
 # --- an authority, another one, and certificates of all kinds ---
 
-my $dir = File::Temp::tempdir('rp-v-XXXXXX', TMPDIR => 1, CLEANUP => 1);
-chmod 0755, $dir;
-
-sub openssl { my ($args) = @_; system("openssl $args >/dev/null 2>&1") == 0 or die "openssl $args failed\n"; return }
-
-sub make_ca {
-    my ($name) = @_;
-    openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=$name "
-          . "-keyout $dir/$name.key -out $dir/$name.pem -addext basicConstraints=critical,CA:TRUE");
-    return;
-}
-
-sub make_cert {
-    my ($name, $ca, $alt, $days) = @_;
-    my $usage = 'basicConstraints=critical,CA:FALSE';
-    RevProxy::write_file("$dir/$name.ext", "subjectAltName=$alt\n$usage\n");
-    openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name -keyout $dir/$name.key -out $dir/$name.csr");
-    openssl("x509 -req -in $dir/$name.csr -CA $dir/$ca.pem -CAkey $dir/$ca.key -CAcreateserial -days $days -extfile $dir/$name.ext -out $dir/$name.pem");
-    chmod 0644, "$dir/$name.key";
-    return;
-}
-
-make_ca($_) for qw(ca stranger);
-make_cert('good',    'ca',       'DNS:localhost', 30);
-make_cert('named',   'ca',       'DNS:app.test,DNS:www.test', 30);
-make_cert('expired', 'ca',       'DNS:localhost', -1);
-make_cert('unknown', 'stranger', 'DNS:localhost', 30);
-make_cert('client',  'ca',       'DNS:client.test', 30);
+my $pki = RevProxy::Authority->new;
+my $dir = $pki->dir;
+$pki->ca($_) for qw(ca stranger);
+$pki->cert('good',    by => 'ca',       alt => 'DNS:localhost');
+$pki->cert('named',   by => 'ca',       alt => 'DNS:app.test,DNS:www.test');
+$pki->cert('expired', by => 'ca',       alt => 'DNS:localhost', days => -1);
+$pki->cert('unknown', by => 'stranger', alt => 'DNS:localhost');
+$pki->cert('client',  by => 'ca',       alt => 'DNS:client.test');
+$pki->bundle('client-both.pem', 'client.pem', 'client.key');
 my ($self) = RevProxy->certificate('self.test', 'localhost');
-RevProxy::write_file("$dir/client-both.pem", RevProxy::slurp("$dir/client.pem") . RevProxy::slurp("$dir/client.key"));
 
 my $app = RevProxy::Backend->echo;
 
 sub vhost {
     my ($name, $cert, @more) = @_;
     my ($file, $key) = -e "$dir/$cert.pem" ? ("$dir/$cert.pem", "$dir/$cert.key") : ($cert, $cert =~ s/crt$/key/r);
-    return join "\n", "Listen 127.0.0.1:%%PORT:$name%%", "<VirtualHost 127.0.0.1:%%PORT:$name%%>", 'SSLEngine on',
+    return join "\n", map({"Listen $_:%%PORT:$name%%"} '127.0.0.1', '127.0.0.2'), "<VirtualHost *:%%PORT:$name%%>", 'SSLEngine on',
         "SSLCertificateFile $file", "SSLCertificateKeyFile $key", 'ProxyPass / %%URL:app%%/', @more, "</VirtualHost>\n";
 }
 
@@ -82,6 +63,15 @@ my $t = RevProxy->new(
         SSLProxyProtocol TLSv1.3
     </Proxy>
     ProxyPass /cipher/ https://127.0.0.2:$port{old}/
+    <Proxy "https://127.0.0.2:$port{old}/">
+        SSLProxyCheckPeerName off
+        SSLProxyCipherSuite AES256-GCM-SHA384
+    </Proxy>
+    ProxyPass /wss/ wss://localhost:$port{unknown}/
+    <Proxy balancer://sockets>
+        BalancerMember wss://localhost:$port{self}
+    </Proxy>
+    ProxyPass /sockets/ balancer://sockets/
     ProxyPass /lax/ https://127.0.0.1:$port{expired}/
     <Proxy "https://127.0.0.1:$port{expired}/">
         SSLProxyVerify none
@@ -119,6 +109,7 @@ my @bad = (
     [ 'clear',   qr/wrong version number \(what came is not TLS\)$/ ],
     [ 'shut',    qr/backend closed the connection in the handshake$|Connection reset/ ],
     [ 'modern',  qr/backend sent the alert "protocol version"$/ ],
+    [ 'cipher',  qr/backend sent the alert "handshake failure"$/ ],
     [ 'lax',     qr/certificate expired on \w{3} +\d+ [\d:]+ \d+ GMT, and is for localhost, not for 127\.0\.0\.1$/ ],
     [ 'ask12',   qr/backend sent the alert "handshake failure"$/ ],
 );
@@ -136,6 +127,14 @@ $t->claim(qr/RP030[13] .*route \/ask13\/ .*backend sent the TLS alert "certifica
 
 is $t->get("/$_/x", to => 'known')->status, 200, "$_ with a client certificate" for qw(ask12 ask13);
 is seen()->header('X-Client-CN'), 'client', 'which the backend sees';
+
+# A WebSocket's handshake gets the same answer.
+for my $row ([ wss => 'of an unknown CA: unable to get local issuer certificate' ], [ sockets => 'self-signed: self.signed certificate' ]) {
+    my ($name, $words) = @$row;
+    my ($k, $r) = RevProxy::WebSocket->ask($t, "/$name/x");
+    is $r->status, 502, "$name: a WebSocket gets 502";
+    $t->claim(qr/RP0104 .*route \/$name\/ .*certificate is $words$/, "$name: the log says why");
+}
 
 is $t->get('/mixed/x')->status, 200, 'of two members, one with a bad certificate: the other one answers' for 1, 2;
 $t->allow(qr/RP0104 .*\/mixed\/|RP0111/);
