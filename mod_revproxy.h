@@ -34,6 +34,7 @@ typedef struct revproxy_candidate_t {
     const char *name;  /* its URL */
     apr_uint64_t id;   /* made from its balancer and URL: the same in all children, after restarts too */
     int weight;        /* loadfactor times 100: 100 to 10000 */
+    unsigned busy;     /* with REVPROXY_LB_BUSY: requests in flight, of all children */
     const void *member; /* for the calls */
 } revproxy_candidate_t;
 
@@ -65,6 +66,9 @@ typedef struct revproxy_choice_t {
 
 /* The method looks at every usable member: lbset, spares, standbys and draining do not count. */
 #define REVPROXY_LB_ALL_MEMBERS 0x1u
+/* The method looks at the requests in flight of every candidate: they come with the candidates, which costs less than a call
+ * for each. */
+#define REVPROXY_LB_BUSY 0x2u
 
 typedef struct revproxy_lbmethod_t {
     unsigned flags; /* REVPROXY_LB_* */

@@ -59,10 +59,25 @@ static const char *get_key(const rp_lb_t *lb)
     return key ? key : lb->r->uri;
 }
 
+/* The requests in flight of each member; NULL: the method does not ask for them. */
+static const unsigned *count_busy(const walk_t *w)
+{
+    const rp_lb_t *lb = w->lb;
+    unsigned *busy;
+
+    if (!(lb->set->method->flags & REVPROXY_LB_BUSY)) {
+        return NULL;
+    }
+    busy = apr_palloc(w->pool, (apr_size_t)lb->count * sizeof(*busy));
+    rp_shm_count_all_busy(lb->group, lb->count, busy);
+    return busy;
+}
+
 static const revproxy_candidate_t *describe(const walk_t *w)
 {
     rp_backend_t *const *members = rp_conf_get_members(w->lb->group);
     const int *index = w->chosen.index;
+    const unsigned *busy = count_busy(w);
     int i, n = w->chosen.count;
     revproxy_candidate_t *candidates = apr_palloc(w->pool, (apr_size_t)n * sizeof(*candidates));
 
@@ -70,7 +85,13 @@ static const revproxy_candidate_t *describe(const walk_t *w)
         const rp_shm_glance_t *seen = &w->seen[index[i]];
         const rp_backend_t *member = members[index[i]];
 
-        candidates[i] = (revproxy_candidate_t){member->name, seen->id, seen->weight, member};
+        candidates[i] = (revproxy_candidate_t){
+            .name = member->name,
+            .id = seen->id,
+            .weight = seen->weight,
+            .busy = busy ? busy[index[i]] : 0,
+            .member = member,
+        };
     }
     return candidates;
 }

@@ -3,18 +3,17 @@
 /* The least busy; among equals as byrequests does. */
 static int choose(const revproxy_choice_t *choice)
 {
-    apr_int64_t total = 0, most = 0, least = APR_INT64_MAX, state, busy;
+    apr_int64_t total = 0, most = 0, least = APR_INT64_MAX, state;
     int i, best = 0;
 
     for (i = 0; i < choice->count; i++) {
         const revproxy_candidate_t *c = &choice->candidates[i];
 
         state = choice->calls->add_state(c, c->weight);
-        busy = choice->calls->get(c, REVPROXY_FIGURE_BUSY);
         total += c->weight;
-        if (busy < least || (busy == least && state > most)) {
+        if (c->busy < least || (c->busy == least && state > most)) {
             best = i;
-            least = busy;
+            least = c->busy;
             most = state;
         }
     }
@@ -22,4 +21,4 @@ static int choose(const revproxy_choice_t *choice)
     return best;
 }
 
-const revproxy_lbmethod_t rp_lbm_bybusyness = {0, choose};
+const revproxy_lbmethod_t rp_lbm_bybusyness = {REVPROXY_LB_BUSY, choose};

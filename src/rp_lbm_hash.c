@@ -62,7 +62,7 @@ static int find_highest(const double *scores, int count)
 static int choose(const revproxy_choice_t *choice)
 {
     size_t n = (size_t)choice->count;
-    double *scores = apr_palloc(choice->r->pool, 2 * n * sizeof(*scores)), *busy = scores + n;
+    double *scores = apr_palloc(choice->r->pool, n * sizeof(*scores));
     double total_busy = 1, total_weight = 0; /* with the request at hand */
     apr_uint64_t key = hash_key(choice->key);
     bool is_equal = are_equal(choice);
@@ -72,15 +72,15 @@ static int choose(const revproxy_choice_t *choice)
         const revproxy_candidate_t *c = &choice->candidates[i];
 
         scores[i] = get_score(key, c, is_equal);
-        busy[i] = (double)choice->calls->get(c, REVPROXY_FIGURE_BUSY);
-        total_busy += busy[i];
+        total_busy += c->busy;
         total_weight += c->weight;
     }
     first = best = find_highest(scores, choice->count);
     while (best >= 0) {
-        double share = total_busy * choice->candidates[best].weight / total_weight;
+        const revproxy_candidate_t *c = &choice->candidates[best];
+        double share = total_busy * c->weight / total_weight;
 
-        if (busy[best] + 1 <= ceil(MOST_LOAD * share)) {
+        if (c->busy + 1.0 <= ceil(MOST_LOAD * share)) {
             return best;
         }
         scores[best] = -1;
@@ -89,4 +89,4 @@ static int choose(const revproxy_choice_t *choice)
     return first;
 }
 
-const revproxy_lbmethod_t rp_lbm_hash = {0, choose};
+const revproxy_lbmethod_t rp_lbm_hash = {REVPROXY_LB_BUSY, choose};

@@ -24,6 +24,12 @@ static rp_shm_slot_t **slots;
 static apr_uint32_t **busy; /* busy[slot][row] */
 static unsigned slot_count;
 
+/* Those of the other members follow: number_slots. */
+static int find_first_slot(const rp_group_t *group)
+{
+    return rp_conf_get_member(group, 0)->slot;
+}
+
 /* ---- numbers ---- */
 
 static apr_int64_t *find(const rp_backend_t *member, rp_shm_number_t which)
@@ -95,7 +101,15 @@ void rp_shm_leave(const rp_backend_t *member)
 
 unsigned rp_shm_count_busy(const rp_backend_t *member)
 {
-    return rp_shm_sum_rows(busy[member->slot]);
+    unsigned sum;
+
+    rp_shm_sum_rows(&busy[member->slot], 1, &sum);
+    return sum;
+}
+
+void rp_shm_count_all_busy(const rp_group_t *group, int count, unsigned *sums)
+{
+    rp_shm_sum_rows(&busy[find_first_slot(group)], count, sums);
 }
 
 void rp_shm_clear_busy(server_rec *s, unsigned row, pid_t pid)
@@ -138,11 +152,11 @@ static rp_shm_glance_t glance(const rp_shm_slot_t *slot)
 
 void rp_shm_glance(const rp_group_t *group, int count, rp_shm_glance_t *seen)
 {
-    rp_backend_t *const *members = rp_conf_get_members(group);
+    rp_shm_slot_t *const *slot = &slots[find_first_slot(group)];
     int i;
 
     for (i = 0; i < count; i++) {
-        seen[i] = glance(slots[members[i]->slot]);
+        seen[i] = glance(slot[i]);
     }
 }
 
@@ -263,7 +277,7 @@ bool rp_shm_is_persistent(const server_rec *s)
     return rp_conf_get_server(s)->balancer_persist;
 }
 
-/* Every member and every place has a slot; lists are shared, their owners count. */
+/* Every member and every place has a slot, those of a group one after the other; lists are shared, their owners count. */
 static void number_slots(rp_shm_setup_t *setup)
 {
     const apr_array_header_t *groups = rp_conf_get_groups();

@@ -140,8 +140,10 @@ typedef struct rp_shm_glance_t {
     unsigned status;
     short lbset, weight; /* within their bounds */
 } rp_shm_glance_t;
-/* At the first `count` members of a group, in one call. seen: an item for each. */
+/* At the first `count` members of a group, at least 1, in one call. seen: an item for each. */
 void rp_shm_glance(const rp_group_t *group, int count, rp_shm_glance_t *seen);
+/* As rp_shm_count_busy, of the first `count` members of a group, at least 1, in one call. sums: a number for each. */
+void rp_shm_count_all_busy(const rp_group_t *group, int count, unsigned *sums);
 
 /* 16 bytes that stay the same over restarts and are known to this installation only. */
 const unsigned char *rp_shm_get_secret(void);

@@ -91,7 +91,8 @@ apr_status_t rp_shm_make_rows(apr_pool_t *pconf);
 unsigned rp_shm_count_rows(void);
 /* The row of the child that asks. */
 unsigned rp_shm_get_own_row(void);
-unsigned rp_shm_sum_rows(const apr_uint32_t *counts);
+/* The sum of each of n such arrays. */
+void rp_shm_sum_rows(apr_uint32_t *const *counts, int n, unsigned *sums);
 
 /* ---- rp_shm_text.c ---- */
 

@@ -73,17 +73,22 @@ unsigned rp_shm_get_own_row(void)
     return own_row;
 }
 
-/* Children take the lowest free row, so few are in use. */
-unsigned rp_shm_sum_rows(const apr_uint32_t *counts)
+void rp_shm_sum_rows(apr_uint32_t *const *counts, int n, unsigned *sums)
 {
-    unsigned i, used = __atomic_load_n(&rows->used, __ATOMIC_SEQ_CST), all = row_count;
-    unsigned sum = __atomic_load_n(&counts[all], __ATOMIC_SEQ_CST);
+    unsigned used = __atomic_load_n(&rows->used, __ATOMIC_SEQ_CST), all = row_count;
+    int i;
 
+    /* Children take the lowest free row, so few are in use. */
     used = used < all ? used : all;
-    for (i = 0; i < used; i++) {
-        sum += __atomic_load_n(&counts[i], __ATOMIC_SEQ_CST);
+    for (i = 0; i < n; i++) {
+        const apr_uint32_t *count = counts[i], *end = count + used;
+        unsigned sum = __atomic_load_n(&count[all], __ATOMIC_SEQ_CST);
+
+        for (; count < end; count++) {
+            sum += __atomic_load_n(count, __ATOMIC_SEQ_CST);
+        }
+        sums[i] = sum;
     }
-    return sum;
 }
 
 static void raise_used_rows(unsigned used)
@@ -187,12 +192,16 @@ static apr_uint32_t *find_column(int backend)
 bool rp_shm_enter_tunnel(int backend, int max)
 {
     apr_uint32_t *counts = find_column(backend);
+    unsigned sum = 0;
 
     if (!counts) {
         return true;
     }
     (void)__atomic_fetch_add(&counts[own_row], 1, __ATOMIC_SEQ_CST);
-    if (max > 0 && rp_shm_sum_rows(counts) > (unsigned)max) {
+    if (max > 0) {
+        rp_shm_sum_rows(&counts, 1, &sum);
+    }
+    if (sum > (unsigned)max) {
         rp_shm_leave_tunnel(backend);
         return false;
     }

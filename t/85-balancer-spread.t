@@ -36,6 +36,13 @@ ProxyPass /traffic/ balancer://traffic/
     ProxySet lbmethod=bybusyness
 </Proxy>
 ProxyPass /busy/ balancer://busy/
+<Proxy balancer://idle>
+    BalancerMember %%URL:c%% status=+D
+    BalancerMember %%URL:a%%
+    BalancerMember %%URL:b%%
+    ProxySet lbmethod=bybusyness
+</Proxy>
+ProxyPass /idle/ balancer://idle/
 <Proxy balancer://sets>
     BalancerMember %%URL:c%% lbset=2
     BalancerMember %%URL:a%% lbset=1
@@ -128,6 +135,12 @@ like $traffic->{ $m{big}->url }{rcvd}, qr/^[1-9]\dK$/, '... which has sent most'
 
 # mod_proxy takes a request for done only some time after the client has its response.
 is join(' ', map { select undef, undef, undef, front eq 'mod_proxy' ? 0.05 : 0; who($t, '/busy/x', 1) } 1 .. 6), 'a b a a b a', 'bybusyness: as byrequests while none is busy';
+only_ours {
+    my $k = $t->connect;
+    $k->send("GET /idle/silent HTTP/1.1\r\nHost: x\r\n\r\n");
+    ok $m{a}->wait_for(sub { grep { $_->target eq '/silent' } $m{a}->requests }), '... while one is';
+    is who($t, '/idle/x', 3), 'b b b', '... the one that is not, wherever it stands';
+} 'it does not notice that the client of a silent member leaves';
 is who($t, '/sets/x', 4), 'a b a b', 'the lowest lbset that has a member';
 is who($t, '/drain/x', 3), 'b b b', 'none for drained, disabled and stopped ones';
 is figures($t, 'drain')->{ $m{a}->url }{status}, 'Init Drn Ok', 'status: drained';

@@ -73,15 +73,21 @@ static void set_up(int n, const int *weights)
 
     memset(fakes, 0, sizeof(fakes));
     for (i = 0; i < n; i++) {
-        candidates[i] = (revproxy_candidate_t){"http://member", 7919u * (unsigned)(i + 1), weights ? weights[i] : 100,
-                                               &fakes[i]};
+        candidates[i] = (revproxy_candidate_t){.name = "http://member",
+                                               .id = 7919u * (unsigned)(i + 1),
+                                               .weight = weights ? weights[i] : 100,
+                                               .member = &fakes[i]};
     }
 }
 
 static int pick_key(const revproxy_lbmethod_t *method, int n, const char *key)
 {
     revproxy_choice_t choice = {&request, "balancer://b", key, candidates, n, &calls};
+    int i;
 
+    for (i = 0; i < n; i++) {
+        candidates[i].busy = method->flags & REVPROXY_LB_BUSY ? (unsigned)fakes[i].figure[REVPROXY_FIGURE_BUSY] : 0;
+    }
     return method->choose(&choice);
 }
 
