@@ -18,8 +18,9 @@
 
 TAILQ_HEAD(room, rp_park_t);
 static struct room resting = TAILQ_HEAD_INITIALIZER(resting); /* the longest first */
-static apr_thread_mutex_t *room_lock; /* protects the list, leaving, and what the header says of those in it */
-static unsigned leaving;              /* of the list: those at its head, which are woken */
+static struct room leaving = TAILQ_HEAD_INITIALIZER(leaving); /* those that were and are woken now */
+static long leaving_count;
+static apr_thread_mutex_t *room_lock; /* protects the lists, and what the header says of those in them */
 static apr_uint32_t connections, working;
 static int threads_per_child;
 static int factor;
@@ -89,11 +90,13 @@ bool rp_room_is_short(void)
     return get_excess() > 0;
 }
 
-/* Has it look whether it is to go, when it has been idle long enough. */
+/* Has the one at the head look whether it is to go, when it has been idle long enough. */
 static void let_leave(rp_park_t *park)
 {
+    TAILQ_REMOVE(&resting, park, place);
+    TAILQ_INSERT_TAIL(&leaving, park, place);
+    leaving_count++;
     park->is_leaving = true;
-    leaving++;
     park->timer_at = 0;
     park->wait.deadline = park->idle_since + ROOM_AFTER;
     rp_park_set_timer(park);
@@ -104,13 +107,8 @@ static void make_room(long excess)
     rp_park_t *park;
 
     apr_thread_mutex_lock(room_lock);
-    TAILQ_FOREACH(park, &resting, place) {
-        if ((long)leaving >= excess) {
-            break;
-        }
-        if (!park->is_leaving) {
-            let_leave(park);
-        }
+    while (leaving_count < excess && (park = TAILQ_FIRST(&resting))) {
+        let_leave(park);
     }
     apr_thread_mutex_unlock(room_lock);
 }
@@ -130,18 +128,22 @@ void rp_room_end_work(void)
     }
 }
 
-/* Nearly all begin to rest just now. */
+/* Nearly all begin to rest just now. Some did shortly before (they were in line), some were woken to leave and need not. */
 static void insert(rp_park_t *park)
 {
-    rp_park_t *other = TAILQ_LAST(&resting, room);
+    rp_park_t *other = TAILQ_FIRST(&resting);
 
-    if (!other || other->idle_since <= park->idle_since) {
-        TAILQ_INSERT_TAIL(&resting, park, place);
+    if (other && park->idle_since <= other->idle_since) {
+        TAILQ_INSERT_HEAD(&resting, park, place);
         return;
     }
-    for (other = TAILQ_FIRST(&resting); other->idle_since <= park->idle_since; other = TAILQ_NEXT(other, place)) {
+    TAILQ_FOREACH_REVERSE(other, &resting, room, place) {
+        if (other->idle_since <= park->idle_since) {
+            TAILQ_INSERT_AFTER(&resting, other, park, place);
+            return;
+        }
     }
-    TAILQ_INSERT_BEFORE(other, park, place);
+    TAILQ_INSERT_TAIL(&resting, park, place);
 }
 
 void rp_room_rest(rp_park_t *park)
@@ -153,13 +155,23 @@ void rp_room_rest(rp_park_t *park)
     apr_thread_mutex_unlock(room_lock);
 }
 
+static void remove_from_list(rp_park_t *park)
+{
+    if (park->is_leaving) {
+        TAILQ_REMOVE(&leaving, park, place);
+        leaving_count--;
+    }
+    else {
+        TAILQ_REMOVE(&resting, park, place);
+    }
+    park->is_resting = false;
+}
+
 void rp_room_leave(rp_park_t *park)
 {
     apr_thread_mutex_lock(room_lock);
     if (park->is_resting) {
-        TAILQ_REMOVE(&resting, park, place);
-        leaving -= park->is_leaving;
-        park->is_resting = false;
+        remove_from_list(park);
     }
     apr_thread_mutex_unlock(room_lock);
 }

@@ -1,8 +1,8 @@
 /* Private to rp_park_event.c: how many connections this child may have, and who makes room for new ones.
  *
- * Owns:      the counts of clients' connections and of threads at work on them, and the list of clients that rest.
+ * Owns:      the counts of clients' connections and of threads at work on them, and the lists of clients that rest.
  * Does not:  close anything: who has to make room is woken, and asks rp_room_is_short.
- * Threads:   any. While a park is in the list, others touch its timer and its wait, under a lock.
+ * Threads:   any. While a park is in one, others touch its timer and its wait, under a lock.
  * Blocks?    Never.
  */
 #ifndef RP_PARK_ROOM_H
