@@ -4,10 +4,12 @@
 #include "rp_park_room.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "apr_atomic.h"
 #include "apr_thread_mutex.h"
 #include "http_config.h"
+#include "scoreboard.h"
 
 /* Who has had an answer just now may be about to ask again. */
 #define ROOM_AFTER apr_time_from_msec(500)
@@ -76,11 +78,28 @@ unsigned rp_room_count(void)
     return apr_atomic_read32(&connections);
 }
 
-/* How many have to go, so that the MPM accepts a new one: where it has stopped to, it counts one idle thread less. */
+/* Has the MPM stopped to accept, as it tells the parent? */
+static bool is_shut(void)
+{
+    const process_score *child;
+    pid_t pid = getpid();
+    int i;
+
+    for (i = 0; (child = ap_get_scoreboard_process(i)); i++) {
+        if (child->pid == pid) {
+            return child->not_accepting;
+        }
+    }
+    return false;
+}
+
+/* How many have to go, so that the MPM accepts a new one: where it has stopped to, it counts one idle thread less. That is
+ * none where there is but one: it accepts again when there is no connection left. */
 static long get_excess(void)
 {
     long idle = threads_per_child - (long)apr_atomic_read32(&working);
-    long most = threads_per_child + (idle > 1 ? idle : 1) * factor;
+    long least = threads_per_child == 1 && is_shut() ? 0 : 1;
+    long most = threads_per_child + (idle > least ? idle : least) * factor;
 
     return (long)rp_room_count() + 1 - most;
 }

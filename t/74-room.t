@@ -18,8 +18,8 @@ my $SLOW = $RevProxy::SLOW;
 my $backd = RevProxy::Load::Backend->new;
 
 sub front_with {
-    my ($keep_alive, $factor) = @_;
-    return RevProxy->new(backends => { backd => $backd }, threads => 4, children_may_change => 1, config => <<"EOT");
+    my ($keep_alive, $factor, $threads) = @_;
+    return RevProxy->new(backends => { backd => $backd }, threads => $threads // 4, children_may_change => 1, config => <<"EOT");
     <IfModule mpm_event_module>
         AsyncRequestWorkerFactor $factor
     </IfModule>
@@ -65,6 +65,16 @@ cmp_ok $closed, '>=', 1, 'others have made room';
 cmp_ok $closed, '<=', 6, '... not all of them';
 ok !is_closed($idle[-1]{c}), 'not the one that was idle for the shortest time';
 ok ask($idle[-1]{c}), '... which is served on';
+$t->allow(qr/AH00484/);
+$t->finish;
+
+# --- a single thread: the MPM that has stopped to accept begins again when nobody is left ---
+
+$t = front_with(30, 2, 1);
+@idle = map { begin($t) } 1 .. 3;
+$began = time;
+ok ask($t->connect), 'one thread, and a client that comes when as many as are accepted are idle: it is served';
+cmp_ok time - $began, '<', 3 * $SLOW, 'soon';
 $t->allow(qr/AH00484/);
 $t->finish;
 
