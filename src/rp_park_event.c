@@ -339,10 +339,10 @@ static rp_park_t *make_park(conn_rec *c)
     return park;
 }
 
-/* Can more clients ask at once than threads are idle? */
+/* Can more clients ask at once than threads are idle? Those whose requests are parked, tunnels above all, do not ask. */
 static bool are_many(void)
 {
-    return rp_room_count() > (unsigned)threads_per_child / 2;
+    return (long)rp_room_count() - (long)rp_park_count() > threads_per_child / 2;
 }
 
 /* ---- the end of a request ---- */
