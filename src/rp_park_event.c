@@ -308,8 +308,13 @@ void rp_park_forget(rp_park_t *park)
 static apr_status_t restore_before_cleanup(void *data)
 {
     rp_park_t *park = data;
+    bool is_closed = rp_park_note_closed(park);
 
     take_back(park);
+    if (is_closed) {
+        /* An MPM that cannot poll it does so without pre_close_connection. It has not closed the client's. */
+        (void)apr_socket_close(ap_get_conn_socket(park->c));
+    }
     rp_line_end_turn(park);
     park->state = OUTSIDE;
     park->how = NULL;
@@ -326,7 +331,7 @@ static rp_park_t *make_park(conn_rec *c)
         return NULL;
     }
     park->c = c;
-    park->client_fd = fd;
+    park->client_fd = park->shown_fd = fd;
     park->client_events = -1;
     park->wait_fd = park->timer_fd = park->backend_fd = -1;
     park->longest = get_patience(c->base_server, c);

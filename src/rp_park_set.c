@@ -7,12 +7,29 @@
 #include "apr_portable.h"
 #include "http_core.h"
 
-void rp_park_set_client(const rp_park_t *park, int fd)
+void rp_park_set_client(rp_park_t *park, int fd)
 {
     apr_socket_t *sock = ap_get_conn_socket(park->c);
     apr_os_sock_t os = fd;
 
     (void)apr_os_sock_put(&sock, &os, park->c->pool);
+    park->shown_fd = fd;
+}
+
+bool rp_park_note_closed(rp_park_t *park)
+{
+    apr_os_sock_t os = -1;
+
+    if (park->shown_fd == park->client_fd || apr_os_sock_get(&os, ap_get_conn_socket(park->c)) != APR_SUCCESS || os >= 0) {
+        return false;
+    }
+    if (park->shown_fd == park->wait_fd) {
+        park->wait_fd = -1;
+    }
+    else {
+        park->timer_fd = -1;
+    }
+    return true;
 }
 
 apr_status_t rp_park_close_set(void *data)

@@ -26,6 +26,7 @@ struct rp_park_t {
     int wait_fd;          /* epoll: what the MPM polls */
     int timer_fd;
     int client_fd;        /* the client's own descriptor */
+    int shown_fd;         /* what stands in the client's apr_socket_t, unless the MPM has closed it */
     short client_events;  /* registered for it in wait_fd; -1: not registered */
     bool sends_ahead;     /* the client does not wait for its answer with its next request, or has sent its last */
     int backend_fd;       /* registered in wait_fd, or -1 */
@@ -54,7 +55,9 @@ struct rp_park_t {
 };
 
 /* Put this descriptor into the client's apr_socket_t. */
-void rp_park_set_client(const rp_park_t *park, int fd);
+void rp_park_set_client(rp_park_t *park, int fd);
+/* Has the MPM closed one of ours that stood there? Then it is ours no more. */
+bool rp_park_note_closed(rp_park_t *park);
 
 /* Make the set where there is none yet; false: out of descriptors. rp_park_close_set is its cleanup. */
 bool rp_park_has_set(rp_park_t *park);
