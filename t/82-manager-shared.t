@@ -50,8 +50,8 @@ sub all_say {
 }
 
 sub pid { my ($t) = @_; my ($pid) = $t->get('/status?auto')->body =~ /^RevProxyChild: (\d+)/m; return $pid }
-my %pids;
-$pids{ pid($t) }++ for 1 .. 40;
+my (%pids, $asked);
+$pids{ pid($t) }++ while $asked++ < 40 || (keys %pids < 2 && $asked < 1000);
 cmp_ok scalar(keys %pids), '>', 1, 'more than one of them answers: ' . keys %pids;
 
 is change($t, b => 'p', w => $url{a}, w_status_D => 1)->status, 200, 'a is disabled';
