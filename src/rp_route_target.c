@@ -76,6 +76,12 @@ static bool is_refused(const request_rec *r, rp_span_t path)
     return rp_conf_get_dir(r)->refuse_dots != RP_OFF && rp_uri_hides_dots(path);
 }
 
+static int refuse(request_rec *r, const rp_target_t *t, rp_span_t path)
+{
+    return rp_route_fail(r, t, RP_E_HIDDEN_DOTS,
+                         apr_psprintf(r->pool, "'%.*s' (RevProxyRefuseDots Off sends it)", (int)path.n, path.p));
+}
+
 /* ---- scheme, host, socket ---- */
 
 /* Behind a socket the host may be missing from the text: "http:/p". */
@@ -188,7 +194,7 @@ static int set_http_target(request_rec *r, rp_target_t *t, const char *text, rp_
     }
     shape_path(r, u.rest, mode, &path, &query);
     if (is_refused(r, path)) {
-        return rp_route_fail(r, t, RP_E_HIDDEN_DOTS, NULL);
+        return refuse(r, t, path);
     }
     cap = u.scheme.n + u.host.n + path.n + query.n + AROUND_PARTS;
     url = apr_palloc(r->pool, cap);
@@ -216,7 +222,7 @@ static int set_group_target(request_rec *r, rp_target_t *t, const char *text, rp
     t->uds_path = NULL;
     shape_path(r, span_of(name + n), mode, &path, &query);
     if (is_refused(r, path)) {
-        return rp_route_fail(r, t, RP_E_HIDDEN_DOTS, NULL);
+        return refuse(r, t, path);
     }
     if (rp_uri_has_unsafe(path) || rp_uri_has_unsafe(query)) {
         return rp_route_fail(r, t, RP_E_BAD_TARGET, NULL);

@@ -31,6 +31,9 @@ my $t   = RevProxy->new(
     <Location /mt/sec>
         Require all denied
     </Location>
+    <Location /a/sec>
+        Require all denied
+    </Location>
     <Location /enc/sec>
         Require all denied
     </Location>
@@ -125,6 +128,8 @@ sends '/ms;p=1/b',     '/ms/b', 'parameters of a matched segment';
 sends '/a/x%2Fy',  404, 'Off';
 sends '/a/x%2Fy',  '/x/y', 'On', to => 'on';
 sends '/a/100%25', '/100%25', 'On', to => 'on';
+sends '/a/x%2f..%2fy', '/y', 'On: its dots are resolved', to => 'on';
+sends '/a/x%2f..%2fsec/y', 403, 'On: before access is checked', to => 'on';
 sends '/a/%252F',  '/%252F', 'On', to => 'on';
 sends '/a/x%2Fy',  '/x%2Fy', 'NoDecode', to => 'nodecode';
 sends '/a/x%2fy%2Fz', '/x%2fy%2Fz', 'NoDecode', to => 'nodecode';
@@ -144,7 +149,7 @@ sends '/dots/..;/x', '/..;/x', 'not with RevProxyRefuseDots Off';
 sends '/a/x..;/y',   '/x..;/y', 'no dot segment';
 sends '/a/...;/y',   '/...;/y', 'nor three dots';
 sends '/a/x?/..;/y', '/x?/..;/y', 'nor in a query';
-only_ours { $t->claim(qr/RP0212 .*route \/enc\//, 'RP0212 says by which route', count => 1) } 'no such code';
+only_ours { $t->claim(qr/RP0212 .*route \/enc\/ .*'\/enc\/x%2f\.\.%2fsec\/y' \(RevProxyRefuseDots Off/, 'RP0212 says by which route, and what', count => 1) } 'no such code';
 
 # spaces and controls in what is sent as it is: 403, before a backend sees anything. httpd itself
 # lets none of them in through a request line; a header can bring them into a substitution.
