@@ -87,7 +87,8 @@ static bool is_shut(void)
 
     for (i = 0; (child = ap_get_scoreboard_process(i)); i++) {
         if (child->pid == pid) {
-            return child->not_accepting;
+            /* Its listener writes it. */
+            return __atomic_load_n(&child->not_accepting, __ATOMIC_RELAXED);
         }
     }
     return false;
